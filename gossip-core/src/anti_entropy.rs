@@ -1,0 +1,179 @@
+//! Anti-entropy: tables that differ are found by their fingerprints, and only what differs is exchanged.
+//!
+//! Pings and acks carry the fingerprint of the sender's whole table. Where two differ for longer than news needs to
+//! spread, the fingerprints of buckets of rows are compared over a stream, and the rows of differing buckets are
+//! exchanged. Metadata that turns out to be behind is asked for.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::context::Context;
+use crate::identity::{Address, NodeId};
+use crate::membership::{BUCKETS, Slot};
+use crate::metadata::Refused;
+use crate::outbox::{BucketSet, Pending};
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::wire::{Delta, MetadataWantList, Want};
+
+/// Fewest buckets that fingerprints are exchanged in.
+const FEWEST: usize = 16;
+
+/// Members whose metadata one request may ask for.
+const WANTS: usize = 4_096;
+
+/// Metadata requests remembered, so that the same is not asked of every peer that mentions it.
+const REQUESTS: usize = 1_024;
+
+#[derive(Debug)]
+struct Request {
+    slot: Slot,
+    version: u64,
+    until: Instant,
+}
+
+#[derive(Debug)]
+pub(crate) struct AntiEntropy {
+    began: Option<Instant>,
+    matched: Instant,
+    requests: Vec<Request>,
+}
+
+impl AntiEntropy {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { began: None, matched: now, requests: Vec::new() }
+    }
+
+    /// A peer told the fingerprint of its table.
+    pub(crate) fn handle_root<A: Address>(&mut self, cx: &mut Context<A>, peer: NodeId, root: u64) {
+        if root == cx.table.root() {
+            self.matched = cx.now;
+            return;
+        }
+        let spread = cx.spread_time();
+        let is_settled = cx.now.saturating_since(cx.table.root_since()) >= spread;
+        let is_overdue = cx.now.saturating_since(self.matched) >= spread * 8;
+        let is_recent = self.began.is_some_and(|began| cx.now.saturating_since(began) < spread);
+        if (is_settled || is_overdue) && !is_recent {
+            self.begin(cx, peer);
+        }
+    }
+
+    /// Begins an exchange with a member.
+    pub(crate) fn begin<A: Address>(&mut self, cx: &mut Context<A>, peer: NodeId) {
+        let Some(slot) = cx.table.find(peer).filter(|&slot| slot != Slot::MYSELF) else { return };
+        self.began = Some(cx.now);
+        cx.stats.exchanges += 1;
+        let to = cx.table.member(slot).address.clone();
+        cx.outbox.push(Pending::Digest { to });
+    }
+
+    /// Asks `from` for the metadata of the members found to be behind.
+    pub(crate) fn fetch_metadata<A: Address>(&mut self, cx: &mut Context<A>, from: &A, claimed: &[(Slot, u64)]) {
+        /// Time after which an unanswered request is made again.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let now = cx.now;
+        self.requests.retain(|request| request.until > now);
+        let mut wants = MetadataWantList::new();
+        for &(slot, version) in claimed {
+            let row = cx.table.row(slot);
+            if row.metadata_version() >= version || wants.len() == WANTS {
+                continue;
+            }
+            if self.requests.iter().any(|request| request.slot == slot && request.version >= version) {
+                continue;
+            }
+            if self.requests.len() < REQUESTS {
+                self.requests.push(Request { slot, version, until: now + PATIENCE });
+            }
+            wants.push(row.member.id);
+        }
+        if !wants.is_empty() {
+            cx.outbox.push(Pending::MetadataRequest { to: from.clone(), wants });
+        }
+    }
+}
+
+impl<A: Address> Context<A> {
+    /// Buckets that suit the size of the table: a few rows each.
+    pub(crate) fn bucket_count(&self) -> usize {
+        (self.table.len() / 4).next_power_of_two().clamp(FEWEST, BUCKETS)
+    }
+
+    /// Somebody's fingerprints: answers with the rows that may differ, and asks for theirs.
+    pub(crate) fn handle_digest(&mut self, from: &A, buckets: &[u8]) {
+        let count = buckets.len() / 8;
+        if !buckets.len().is_multiple_of(8) || !count.is_power_of_two() || !(FEWEST..=BUCKETS).contains(&count) {
+            self.drop(DropReason::Malformed);
+            return;
+        }
+        let mut rows: BucketSet = [0; BUCKETS / 8];
+        for (bucket, (mine, theirs)) in self.table.folded(count).zip(buckets.chunks_exact(8)).enumerate() {
+            if mine.to_be_bytes() != theirs {
+                rows[bucket / 8] |= 1 << (bucket % 8);
+            }
+        }
+        if rows.iter().any(|&byte| byte != 0) {
+            let pending = Pending::Difference { to: from.clone(), buckets: count, rows, wanted: Some(rows), cursor: 0 };
+            self.outbox.push(pending);
+        }
+    }
+
+    /// Somebody sent rows and asks for this node's in the same buckets.
+    pub(crate) fn handle_difference(&mut self, from: &A, wanted: &[u8]) {
+        if wanted.is_empty() {
+            return;
+        }
+        let buckets = wanted.len() * 8;
+        if !buckets.is_power_of_two() || !(FEWEST..=BUCKETS).contains(&buckets) {
+            self.drop(DropReason::Malformed);
+            return;
+        }
+        let mut rows: BucketSet = [0; BUCKETS / 8];
+        rows[..wanted.len()].copy_from_slice(wanted);
+        self.outbox.push(Pending::Difference { to: from.clone(), buckets, rows, wanted: None, cursor: 0 });
+    }
+
+    /// Somebody asks for metadata.
+    pub(crate) fn handle_metadata_request(&mut self, from: &A, wants: impl Iterator<Item = Want>) {
+        let wants: Vec<Want> = wants.take(WANTS).filter(|want| self.table.find(want.subject).is_some()).collect();
+        if wants.is_empty() {
+            self.drop(DropReason::UnknownMember);
+            return;
+        }
+        self.outbox.push(Pending::Metadata { to: from.clone(), wants, cursor: 0 });
+    }
+
+    /// Metadata of a member came.
+    pub(crate) fn hear_metadata(&mut self, delta: &Delta<'_>) {
+        let Some(slot) = self.table.find(delta.subject) else {
+            self.drop(DropReason::UnknownMember);
+            return;
+        };
+        let row = self.table.row(slot);
+        if slot == Slot::MYSELF || row.member.incarnation.epoch != delta.epoch {
+            return;
+        }
+        let known = row.metadata_version();
+        let mut metadata = row.member.metadata.clone();
+        match metadata.apply(delta, self.config.max_metadata) {
+            Ok(keys) => {
+                self.table.set_metadata(slot, metadata, self.now);
+                if let Some(tags) = &delta.tags {
+                    let tags = tags.clone().map(Into::into).collect();
+                    self.table.change(slot, self.now, |row| row.member.tags = tags);
+                }
+                self.tell_metadata(slot, known);
+                if !keys.is_empty() || delta.tags.is_some() {
+                    let member = self.table.member(slot).clone();
+                    self.events.push(crate::event::Event::Metadata { member, keys });
+                }
+            }
+            Err(Refused::Known) => {}
+            Err(Refused::Gap) => {
+                self.behind.push((slot, delta.version));
+            }
+            Err(Refused::TooLarge) => self.drop(DropReason::MetadataTooLarge),
+        }
+    }
+}

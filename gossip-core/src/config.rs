@@ -1,0 +1,273 @@
+//! Settings of a node, the presets, and what makes a setting invalid.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::time::Duration;
+
+use crate::wire;
+
+/// Decides whether a node that states this application version may join; see [`Config::accept_application`].
+pub type AcceptApplication = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// Settings of a node. Start from a preset and change what differs; [`Node::new`](crate::Node::new) validates the whole.
+///
+/// All members of a cluster should run the same timing: a node that probes faster than its peers expect does no harm,
+/// but one that suspects faster takes decisions for all.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Name of the cluster; nodes of other clusters are refused. 1 to 255 bytes.
+    pub cluster: String,
+
+    /// Version of the application, told to peers on joining. At most 255 bytes.
+    pub application: String,
+    /// Whether a joining node with the application version handed in is let in. The default lets everybody in.
+    pub accept_application: AcceptApplication,
+
+    /// Time between two probes of a node (SWIM's protocol period). 10 ms to 1 h.
+    ///
+    /// Shorter finds failures sooner; traffic and the danger of accusing a slow peer grow in proportion.
+    pub probe_interval: Duration,
+    /// Longest wait for the answer to a direct ping before others are asked; the wait shrinks to what round trips need.
+    /// 1 ms up to half of `probe_interval`.
+    ///
+    /// Too short wastes indirect pings; too long leaves them no time before the period ends.
+    pub probe_timeout: Duration,
+    /// How many members are asked to ping a silent one (SWIM's k). 0 to 16; zero trusts the direct path alone.
+    pub indirect_probes: usize,
+    /// Whether a silent member is also pinged over a stream, so that blocked UDP is not taken for a death.
+    pub stream_probe: bool,
+
+    /// Shortest suspicion in units of `probe_interval · max(1, log10 N)` (Lifeguard's α). 1 to 100.
+    ///
+    /// Smaller declares death sooner; below about 3 a node that pauses for seconds is lost.
+    pub suspicion_min: u32,
+    /// Longest suspicion as a multiple of the shortest (Lifeguard's β): how long a single accuser must wait. 1 to 100.
+    pub suspicion_max: u32,
+    /// Independent accusers besides the first that bring a suspicion down to its shortest. 0 to 8.
+    pub suspicion_accusers: usize,
+    /// Upper bound of the local health score; period and timeout are multiplied by up to this much (Lifeguard's S).
+    /// 1 to 32; one switches local health off.
+    pub awareness_max: u32,
+
+    /// Time between two rounds of gossip while there is news. 5 ms to 1 min.
+    pub gossip_interval: Duration,
+    /// Members told in each round. 1 to 16.
+    pub gossip_fanout: usize,
+    /// Each piece of news is sent this many times `ceil(log10(N + 1))` by each node (SWIM's λ). 1 to 32.
+    ///
+    /// Smaller leaves more to anti-entropy; larger repeats what everybody knows.
+    pub retransmit: u32,
+
+    /// Time between two attempts to reach a lost peer: one random dead member, and one seed that is not a live member.
+    /// 50 ms to 24 h. This bounds how long a healed partition stays apart.
+    pub heal_interval: Duration,
+    /// Time allowed for one attempt to join through one address. 10 ms to 10 min.
+    pub join_timeout: Duration,
+    /// Longest time that leaving waits for peers to acknowledge the news. 10 ms to 10 min.
+    pub leave_timeout: Duration,
+    /// How long dead and departed members are remembered, so that old news cannot bring them back. 1 s to 30 days.
+    ///
+    /// A partition that lasts longer than this does not heal through the dead, only through the seeds.
+    pub retention: Duration,
+
+    /// Largest datagram in bytes, without IP and UDP headers. 508 to 65,507.
+    ///
+    /// A datagram that outgrows the path's MTU is fragmented and lost more often; 1,400 fits Ethernet with tunnels.
+    pub max_datagram: usize,
+    /// Largest stream message in bytes. 64 KiB to 64 MiB.
+    pub max_message: usize,
+    /// Target size of one stream message when many member rows are sent. 1 KiB up to `max_message`.
+    pub chunk: usize,
+
+    /// Most members remembered, dead ones included. 2 to 10 million; further ones are dropped and counted.
+    pub max_members: usize,
+    /// Most bytes of metadata of one node: keys, values and bookkeeping. 0 up to a quarter of `max_message`.
+    pub max_metadata: usize,
+    /// Events kept for a slow reader; beyond it the oldest are dropped and counted. 1 to 1 million.
+    pub max_events: usize,
+    /// Packets waiting to be polled; beyond it new ones are dropped and counted. 16 to 1 million.
+    pub max_transmits: usize,
+}
+
+impl Config {
+    /// For one data centre: round trips of a few milliseconds, little loss.
+    pub fn lan(cluster: impl Into<String>) -> Self {
+        Self {
+            cluster: cluster.into(),
+            application: String::new(),
+            accept_application: Arc::new(|_| true),
+            probe_interval: Duration::from_secs(1),
+            probe_timeout: Duration::from_millis(500),
+            indirect_probes: 3,
+            stream_probe: true,
+            suspicion_min: 4,
+            suspicion_max: 6,
+            suspicion_accusers: 2,
+            awareness_max: 8,
+            gossip_interval: Duration::from_millis(200),
+            gossip_fanout: 3,
+            retransmit: 4,
+            heal_interval: Duration::from_secs(10),
+            join_timeout: Duration::from_secs(5),
+            leave_timeout: Duration::from_secs(5),
+            retention: Duration::from_secs(3_600),
+            max_datagram: 1_400,
+            max_message: 4 << 20,
+            chunk: 64 << 10,
+            max_members: 100_000,
+            max_metadata: 64 << 10,
+            max_events: 4_096,
+            max_transmits: 16_384,
+        }
+    }
+
+    /// For members on several continents: round trips of hundreds of milliseconds, some loss.
+    pub fn wan(cluster: impl Into<String>) -> Self {
+        Self {
+            probe_interval: Duration::from_secs(5),
+            probe_timeout: Duration::from_millis(2_500),
+            suspicion_min: 6,
+            gossip_interval: Duration::from_millis(500),
+            gossip_fanout: 4,
+            heal_interval: Duration::from_secs(30),
+            join_timeout: Duration::from_secs(20),
+            leave_timeout: Duration::from_secs(15),
+            max_datagram: 1_200,
+            ..Self::lan(cluster)
+        }
+    }
+
+    /// For one machine: loopback, as in tests and demonstrations.
+    pub fn local(cluster: impl Into<String>) -> Self {
+        Self {
+            probe_timeout: Duration::from_millis(200),
+            suspicion_min: 3,
+            gossip_interval: Duration::from_millis(100),
+            heal_interval: Duration::from_secs(5),
+            ..Self::lan(cluster)
+        }
+    }
+
+    /// Checks every setting and how they fit together.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is out of its range, by name.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let ms = Duration::from_millis;
+        let hour = Duration::from_secs(3_600);
+        within("cluster", self.cluster.len(), 1, 255)?;
+        within("application", self.application.len(), 0, 255)?;
+        within("probe_interval", self.probe_interval, ms(10), hour)?;
+        within("probe_timeout", self.probe_timeout, ms(1), self.probe_interval / 2)?;
+        within("indirect_probes", self.indirect_probes, 0, 16)?;
+        within("suspicion_min", self.suspicion_min, 1, 100)?;
+        within("suspicion_max", self.suspicion_max, 1, 100)?;
+        within("suspicion_accusers", self.suspicion_accusers, 0, wire::MAX_ACCUSERS - 1)?;
+        within("awareness_max", self.awareness_max, 1, 32)?;
+        within("gossip_interval", self.gossip_interval, ms(5), ms(60_000))?;
+        within("gossip_fanout", self.gossip_fanout, 1, 16)?;
+        within("retransmit", self.retransmit, 1, 32)?;
+        within("heal_interval", self.heal_interval, ms(50), hour * 24)?;
+        within("join_timeout", self.join_timeout, ms(10), ms(600_000))?;
+        within("leave_timeout", self.leave_timeout, ms(10), ms(600_000))?;
+        within("retention", self.retention, ms(1_000), hour * 24 * 30)?;
+        within("max_datagram", self.max_datagram, 508, 65_507)?;
+        within("max_message", self.max_message, 64 << 10, 64 << 20)?;
+        within("chunk", self.chunk, 1 << 10, self.max_message)?;
+        within("max_members", self.max_members, 2, 10_000_000)?;
+        within("max_metadata", self.max_metadata, 0, self.max_message / 4)?;
+        within("max_events", self.max_events, 1, 1_000_000)?;
+        within("max_transmits", self.max_transmits, 16, 1_000_000)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("cluster", &self.cluster)
+            .field("application", &self.application)
+            .field("probe_interval", &self.probe_interval)
+            .field("probe_timeout", &self.probe_timeout)
+            .field("suspicion_min", &self.suspicion_min)
+            .field("suspicion_max", &self.suspicion_max)
+            .field("gossip_interval", &self.gossip_interval)
+            .field("heal_interval", &self.heal_interval)
+            .field("retention", &self.retention)
+            .field("max_datagram", &self.max_datagram)
+            .field("max_message", &self.max_message)
+            .field("max_members", &self.max_members)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct ConfigError {
+    /// Name of the setting, as it is written in [`Config`].
+    pub field: &'static str,
+    /// What is wrong with it and what would be right.
+    pub reason: String,
+}
+
+fn within<T: PartialOrd + fmt::Debug>(field: &'static str, value: T, least: T, most: T) -> Result<(), ConfigError> {
+    if value < least || value > most {
+        let reason = format!("{value:?} is out of range, expected {least:?} to {most:?}");
+        return Err(ConfigError { field, reason });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn presets_are_valid() {
+        for config in [Config::lan("x"), Config::wan("x"), Config::local("x")] {
+            assert_eq!(config.validate(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_the_range() {
+        type Spoil = fn(&mut Config);
+        let cases: [(&str, Spoil); 22] = [
+            ("cluster", |c| c.cluster.clear()),
+            ("application", |c| c.application = "v".repeat(256)),
+            ("probe_interval", |c| c.probe_interval = Duration::ZERO),
+            ("probe_timeout", |c| c.probe_timeout = c.probe_interval),
+            ("indirect_probes", |c| c.indirect_probes = 17),
+            ("suspicion_min", |c| c.suspicion_min = 0),
+            ("suspicion_max", |c| c.suspicion_max = 0),
+            ("suspicion_accusers", |c| c.suspicion_accusers = 9),
+            ("awareness_max", |c| c.awareness_max = 0),
+            ("gossip_interval", |c| c.gossip_interval = Duration::MAX),
+            ("gossip_fanout", |c| c.gossip_fanout = 0),
+            ("retransmit", |c| c.retransmit = 0),
+            ("heal_interval", |c| c.heal_interval = Duration::ZERO),
+            ("join_timeout", |c| c.join_timeout = Duration::ZERO),
+            ("leave_timeout", |c| c.leave_timeout = Duration::ZERO),
+            ("retention", |c| c.retention = Duration::ZERO),
+            ("max_datagram", |c| c.max_datagram = 100),
+            ("chunk", |c| c.chunk = c.max_message + 1),
+            ("max_members", |c| c.max_members = 1),
+            ("max_metadata", |c| c.max_metadata = c.max_message),
+            ("max_events", |c| c.max_events = 0),
+            ("max_transmits", |c| c.max_transmits = 0),
+        ];
+        for (field, spoil) in cases {
+            let mut config = Config::lan("x");
+            spoil(&mut config);
+            let error = config.validate().unwrap_err();
+            assert_eq!(error.field, field);
+            assert!(error.to_string().contains("expected"), "{error}");
+        }
+    }
+}

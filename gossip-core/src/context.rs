@@ -1,0 +1,195 @@
+//! What the sub-protocols of a node share: the table, the news, the queues, and the time.
+
+use core::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::awareness::Awareness;
+use crate::config::Config;
+use crate::dissemination::{Dissemination, retransmit_limit};
+use crate::event::Events;
+use crate::identity::{Address, Identity, Incarnation, NodeId, Versions};
+use crate::membership::{Member, MemberState, Slot, Table};
+use crate::metadata::Metadata;
+use crate::outbox::{Outbox, Pending, Recipients};
+use crate::rng::{Rng, Seed};
+use crate::stats::{DropReason, Stats};
+use crate::suspicion::{Patience, Suspicions};
+use crate::time::Instant;
+use crate::timer::{Deadlines, Timer, Timers};
+use crate::view::{Chosen, View};
+use crate::wire;
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// It takes part.
+    Active,
+    /// Another live node with a later start has its id; it is quiet until that one leaves or dies.
+    Contested,
+    /// It is telling its peers that it leaves.
+    Leaving,
+    /// It has left.
+    Left,
+}
+
+#[derive(Debug)]
+pub(crate) struct Context<A> {
+    pub(crate) now: Instant,
+    pub(crate) config: Config,
+    pub(crate) cluster: u64,
+    pub(crate) phase: Phase,
+    pub(crate) rng: Rng,
+    pub(crate) timers: Timers,
+    pub(crate) table: Table<A>,
+    pub(crate) view: View,
+    pub(crate) suspicions: Suspicions,
+    pub(crate) tombstones: Deadlines,
+    pub(crate) awareness: Awareness,
+    pub(crate) news: Dissemination,
+    pub(crate) outbox: Outbox<A>,
+    pub(crate) events: Events<A>,
+    pub(crate) stats: Stats,
+    /// The node that has this one's id, while the phase is [`Phase::Contested`].
+    pub(crate) rival: Option<A>,
+    /// Members whose metadata is behind a version that was mentioned, found while a packet is acted on.
+    pub(crate) behind: SmallVec<[(Slot, u64); 8]>,
+    /// Members newly accused by others, found while a packet is acted on.
+    pub(crate) accused: Chosen,
+    gossiped: Option<Instant>,
+    next_sequence: u32,
+    packets_sent: u64,
+}
+
+impl<A: Address> Context<A> {
+    pub(crate) fn new(identity: Identity<A>, config: Config, seed: Seed, now: Instant) -> Self {
+        let mut rng = Rng::from_seed(seed);
+        let incarnation = Incarnation { epoch: identity.epoch, refutations: 0 };
+        let mut metadata = Metadata::new(identity.epoch);
+        if !identity.tags.is_empty() {
+            metadata.touch();
+        }
+        let myself = Member {
+            id: identity.id,
+            address: identity.address,
+            incarnation,
+            state: MemberState::Alive,
+            since: now,
+            speaks: Versions::SUPPORTED,
+            tags: identity.tags,
+            metadata,
+        };
+        let table = Table::new(myself, &mut rng);
+        let next_sequence = rng.next_u32();
+        Self {
+            now,
+            cluster: wire::cluster_hash(&config.cluster),
+            phase: Phase::Active,
+            timers: Timers::new(),
+            table,
+            view: View::default(),
+            suspicions: Suspicions::default(),
+            tombstones: Deadlines::default(),
+            awareness: Awareness::new(config.awareness_max),
+            news: Dissemination::default(),
+            outbox: Outbox::new(config.max_transmits),
+            events: Events::new(config.max_events),
+            stats: Stats::default(),
+            rival: None,
+            behind: SmallVec::new(),
+            accused: Chosen::new(),
+            gossiped: None,
+            next_sequence,
+            packets_sent: 0,
+            rng,
+            config,
+        }
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.table.myself().id
+    }
+
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.table.myself().incarnation
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.phase == Phase::Active
+    }
+
+    pub(crate) fn drop(&mut self, reason: DropReason) {
+        self.stats.count_dropped(reason);
+    }
+
+    /// A number for a probe: it starts at random, so that answers cannot be guessed.
+    pub(crate) fn sequence(&mut self) -> u32 {
+        self.next_sequence = self.next_sequence.wrapping_add(1);
+        self.next_sequence
+    }
+
+    /// A number that no other packet of this start has.
+    pub(crate) fn packet_counter(&mut self) -> u64 {
+        self.packets_sent += 1;
+        self.packets_sent
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        let config = &self.config;
+        Patience::new(
+            config.probe_interval,
+            config.suspicion_min,
+            config.suspicion_max,
+            config.suspicion_accusers,
+            self.view.cluster_size(),
+        )
+    }
+
+    pub(crate) fn retransmit_limit(&self) -> u32 {
+        retransmit_limit(self.config.retransmit, self.view.cluster_size())
+    }
+
+    /// A time within which news has usually reached everybody: gossip reaches a multiple of its fan-out every round.
+    pub(crate) fn spread_time(&self) -> Duration {
+        let rounds = self.view.cluster_size().ilog2() / 2;
+        self.config.gossip_interval * rounds.max(2)
+    }
+
+    /// Tells the current claim about a member to the others.
+    pub(crate) fn tell_claim(&mut self, slot: Slot) {
+        self.news.tell_claim(slot);
+        self.arm_gossip();
+    }
+
+    /// Tells what changed in a member's metadata since version `base` to the others.
+    pub(crate) fn tell_metadata(&mut self, slot: Slot, base: u64) {
+        self.news.tell_metadata(slot, base);
+        self.arm_gossip();
+    }
+
+    /// A round of gossip: to a few random members, and again after the interval while there is news.
+    pub(crate) fn gossip(&mut self) {
+        /// Packets to each member in one round, as long as there is news never told.
+        const PACKETS: u8 = 6;
+        self.gossiped = Some(self.now);
+        if self.news.is_empty() || !matches!(self.phase, Phase::Active | Phase::Leaving) {
+            return;
+        }
+        let chosen = self.view.choose_live(self.config.gossip_fanout, None, &mut self.rng);
+        if chosen.is_empty() {
+            return;
+        }
+        let to: Recipients<A> = chosen.iter().map(|&slot| self.table.member(slot).address.clone()).collect();
+        self.outbox.push(Pending::Gossip { to, packets_left: PACKETS });
+        self.timers.set(Timer::Gossip, self.now + self.config.gossip_interval);
+    }
+
+    /// The first news after a quiet time is told at once; more of it waits for the next round.
+    fn arm_gossip(&mut self) {
+        if !self.timers.is_set(Timer::Gossip) {
+            let earliest = self.gossiped.map_or(self.now, |last| last + self.config.gossip_interval);
+            self.timers.set(Timer::Gossip, earliest.max(self.now));
+        }
+    }
+}

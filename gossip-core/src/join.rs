@@ -1,0 +1,126 @@
+//! Joining: one exchange over a stream, in which the joiner is checked and receives the whole member table.
+
+use alloc::vec::Vec;
+
+use crate::context::{Context, Phase};
+use crate::error::{JoinError, PhaseError, RejectReason};
+use crate::event::Event;
+use crate::identity::{Address, NodeId, Versions};
+use crate::outbox::Pending;
+use crate::stats::DropReason;
+use crate::time::Instant;
+use crate::timer::Timer;
+use crate::wire;
+
+/// Attempts under way at once.
+const ATTEMPTS: usize = 256;
+
+#[derive(Debug)]
+struct Attempt<A> {
+    address: A,
+    ends: Instant,
+    /// This node knew nobody when it began.
+    is_newcomer: bool,
+}
+
+/// The attempts of this node to join through others.
+#[derive(Debug)]
+pub(crate) struct Joining<A> {
+    attempts: Vec<Attempt<A>>,
+}
+
+impl<A: Address> Joining<A> {
+    pub(crate) fn new() -> Self {
+        Self { attempts: Vec::new() }
+    }
+
+    /// Begins to join through `address`; one that is under way already answers for both.
+    pub(crate) fn begin(&mut self, cx: &mut Context<A>, address: A) -> Result<(), JoinError> {
+        if matches!(cx.phase, Phase::Leaving | Phase::Left) {
+            return Err(PhaseError::Leaving.into());
+        }
+        if address == cx.table.myself().address {
+            return Err(JoinError::Rejected(RejectReason::Myself));
+        }
+        if self.attempts.iter().any(|attempt| attempt.address == address) {
+            return Ok(());
+        }
+        if self.attempts.len() == ATTEMPTS {
+            return Err(JoinError::Busy);
+        }
+        let ends = cx.now + cx.config.join_timeout;
+        cx.outbox.push(Pending::Join { to: address.clone() });
+        self.attempts.push(Attempt { address, ends, is_newcomer: cx.view.live().is_empty() });
+        self.arm(cx);
+        Ok(())
+    }
+
+    pub(crate) fn is_waiting_for(&self, address: &A) -> bool {
+        self.attempts.iter().any(|attempt| attempt.address == *address)
+    }
+
+    /// Whether this node knew nobody when it began to join through `address`.
+    pub(crate) fn is_newcomer_at(&self, address: &A) -> bool {
+        self.attempts.iter().any(|attempt| attempt.address == *address && attempt.is_newcomer)
+    }
+
+    /// Asks again under the node's new incarnation: a node that heard of an older life of this one answered so.
+    pub(crate) fn repeat(&mut self, cx: &mut Context<A>) {
+        for attempt in &self.attempts {
+            cx.outbox.push(Pending::Join { to: attempt.address.clone() });
+        }
+    }
+
+    /// A part of a member table came; more of it may follow.
+    pub(crate) fn handle_accept(&mut self, cx: &mut Context<A>, from: &A, by: NodeId, more: bool) {
+        let Some(index) = self.attempts.iter().position(|attempt| attempt.address == *from) else {
+            cx.drop(DropReason::Unexpected);
+            return;
+        };
+        if more {
+            self.attempts[index].ends = cx.now + cx.config.join_timeout;
+        } else {
+            let Attempt { address, .. } = self.attempts.swap_remove(index);
+            cx.events.push(Event::JoinAccepted { address, by, members: cx.view.cluster_size() });
+        }
+        self.arm(cx);
+    }
+
+    /// The attempt through `address` failed; nothing happens if there is none.
+    pub(crate) fn fail(&mut self, cx: &mut Context<A>, address: &A, error: JoinError) -> bool {
+        let Some(index) = self.attempts.iter().position(|attempt| attempt.address == *address) else { return false };
+        let Attempt { address, .. } = self.attempts.swap_remove(index);
+        cx.events.push(Event::JoinFailed { address, error });
+        self.arm(cx);
+        true
+    }
+
+    /// The first of the attempts that took too long, if any.
+    pub(crate) fn overdue(&self, now: Instant) -> Option<A> {
+        self.attempts.iter().find(|attempt| attempt.ends <= now).map(|attempt| attempt.address.clone())
+    }
+
+    fn arm(&self, cx: &mut Context<A>) {
+        cx.timers.follow(Timer::Join, self.attempts.iter().map(|attempt| attempt.ends).min());
+    }
+}
+
+/// Whether a node may join this one, and if not, why.
+pub(crate) fn admit<A: Address>(cx: &Context<A>, joiner: NodeId, join: &wire::Join<'_>) -> Result<(), RejectReason> {
+    if join.cluster != cx.config.cluster {
+        return Err(RejectReason::Cluster);
+    }
+    if !join.speaks.overlaps(Versions::SUPPORTED) {
+        return Err(RejectReason::Versions(Versions::SUPPORTED));
+    }
+    if !(cx.config.accept_application)(join.application) {
+        return Err(RejectReason::Application(cx.config.application.clone()));
+    }
+    if matches!(cx.phase, Phase::Leaving | Phase::Left) {
+        return Err(RejectReason::Leaving);
+    }
+    if cx.table.find(joiner).is_none() && cx.table.len() >= cx.config.max_members {
+        return Err(RejectReason::Full);
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! What comes from the network: checked as a whole, then acted on message by message.
+
+use crate::claims::Hearsay;
+use crate::context::Phase;
+use crate::error::{JoinError, RejectReason};
+use crate::event::Event;
+use crate::identity::{Address, Incarnation, NodeId, Versions};
+use crate::join;
+use crate::membership::Slot;
+use crate::node::Node;
+use crate::outbox::Pending;
+use crate::stats::{DropReason, MessageKind};
+use crate::time::Instant;
+use crate::transmit::Channel;
+use crate::wire::{self, Envelope, Message, Messages, Opened, Tail};
+
+/// Where a packet came from, and how.
+struct Origin<A> {
+    address: A,
+    channel: Channel,
+    envelope: Envelope,
+}
+
+impl<A: Address> Node<A> {
+    pub(super) fn receive(&mut self, now: Instant, from: A, channel: Channel, packet: &mut [u8]) {
+        self.advance(now);
+        let Opened { envelope, body } = match wire::open(self.cx.cluster, packet) {
+            Ok(opened) => opened,
+            Err(reason) => {
+                self.cx.drop(reason);
+                if channel == Channel::Stream {
+                    self.receive_foreign(&from, reason, packet);
+                }
+                return;
+            }
+        };
+        let messages = Messages::new(body);
+        if !messages.are_valid() {
+            self.cx.drop(DropReason::Malformed);
+            return;
+        }
+        if self.cx.phase == Phase::Left {
+            self.cx.drop(DropReason::Quiet);
+            return;
+        }
+        let origin = Origin { address: from, channel, envelope };
+        if envelope.sender == self.cx.id() {
+            self.receive_from_same_id(&origin, messages);
+        } else if self.is_stale(envelope) {
+            self.receive_stale(&origin, messages);
+        } else {
+            self.receive_valid(&origin, messages);
+        }
+        self.follow_up();
+    }
+
+    /// A packet of another cluster or protocol version: the end of an attempt to join there, or the begin of one here.
+    fn receive_foreign(&mut self, from: &A, reason: DropReason, packet: &[u8]) {
+        let (theirs, ours) = match reason {
+            DropReason::Cluster => (RejectReason::Cluster, RejectReason::Cluster),
+            DropReason::Version => {
+                let speaks = Versions { min: packet[0], max: packet[0] };
+                (RejectReason::Versions(speaks), RejectReason::Versions(Versions::SUPPORTED))
+            }
+            _ => return,
+        };
+        if self.joining.is_waiting_for(from) {
+            self.joining.fail(&mut self.cx, from, JoinError::Rejected(theirs));
+        } else if packet.get(wire::HEADER) == Some(&MessageKind::Join.code()) {
+            self.cx.outbox.push(Pending::Reject { to: from.clone(), reason: ours });
+        }
+    }
+
+    fn is_stale(&self, envelope: Envelope) -> bool {
+        let known = self.cx.table.find(envelope.sender);
+        known.is_some_and(|slot| self.cx.table.member(slot).incarnation.epoch > envelope.epoch)
+    }
+
+    /// From an earlier start of a member: it is told what is known of its id, if it asks for anything.
+    fn receive_stale(&mut self, origin: &Origin<A>, messages: Messages<'_, A>) {
+        self.cx.drop(DropReason::StaleEpoch);
+        let asks = |message| matches!(message, Message::Ping(_) | Message::Join(_) | Message::Digest(_));
+        if messages.flatten().any(asks) {
+            let (to, subject) = (origin.address.clone(), origin.envelope.sender);
+            self.cx.outbox.push(Pending::Claim { to, channel: origin.channel, subject });
+        }
+    }
+
+    /// From this very node, by a detour; or from another one that has its id.
+    fn receive_from_same_id(&mut self, origin: &Origin<A>, messages: Messages<'_, A>) {
+        let is_myself = origin.envelope.epoch == self.cx.incarnation().epoch;
+        let theirs = Incarnation { epoch: origin.envelope.epoch, refutations: 0 };
+        let mut rival = None;
+        for message in messages.flatten() {
+            match message {
+                Message::Join(_) => {
+                    let reason = if is_myself { RejectReason::Myself } else { RejectReason::IdConflict };
+                    self.cx.outbox.push(Pending::Reject { to: origin.address.clone(), reason });
+                }
+                Message::Reject(_) if !is_myself => {
+                    let error = JoinError::Rejected(RejectReason::IdConflict);
+                    if self.joining.fail(&mut self.cx, &origin.address, error) {
+                        rival = Some((origin.address.clone(), theirs));
+                    }
+                }
+                Message::Reject(_) => {
+                    let error = JoinError::Rejected(RejectReason::Myself);
+                    self.joining.fail(&mut self.cx, &origin.address, error);
+                    self.healing.note_answer(&origin.address, self.cx.id());
+                }
+                Message::Claim(claim) if claim.subject == self.cx.id() && !is_myself => {
+                    rival = Some((claim.address, claim.incarnation));
+                }
+                Message::Conflict(conflict) if !is_myself => rival = Some((conflict.address, conflict.incarnation)),
+                _ => self.cx.drop(DropReason::Myself),
+            }
+        }
+        if let Some((address, incarnation)) = rival
+            && self.impostor.as_ref().is_none_or(|(known, _)| *known != address)
+        {
+            self.impostor = Some((address.clone(), incarnation));
+            let quiet = self.cx.phase == Phase::Contested;
+            self.cx.events.push(Event::IdConflict { rival: address, incarnation, quiet });
+        }
+    }
+
+    fn receive_valid(&mut self, origin: &Origin<A>, messages: Messages<'_, A>) {
+        let epoch = self.cx.incarnation().epoch;
+        let hearsay = self.hearsay(origin, &messages);
+        let mut let_in = false;
+        for message in messages.flatten() {
+            match message.kind() {
+                Some(kind) => self.cx.stats.count_received(kind),
+                None => {
+                    self.cx.drop(DropReason::UnknownKind);
+                    continue;
+                }
+            }
+            match message {
+                Message::Join(join) => {
+                    if let Err(reason) = self.admit(origin, &join) {
+                        if let Some(reason) = reason {
+                            self.cx.outbox.push(Pending::Reject { to: origin.address.clone(), reason });
+                        }
+                        return;
+                    }
+                    let_in = true;
+                }
+                Message::Claim(claim) => self.cx.hear(&claim, origin.envelope.sender, hearsay),
+                Message::Accept(accept) => self.receive_accept(origin, accept),
+                Message::Reject(reject) => {
+                    let reason = RejectReason::from_code(reject.code, reject.speaks, reject.application);
+                    if !self.joining.fail(&mut self.cx, &origin.address, JoinError::Rejected(reason)) {
+                        self.cx.drop(DropReason::Unexpected);
+                    }
+                }
+                Message::Ack(ack) => self.receive_ack(origin, ack),
+                _ if self.cx.phase == Phase::Contested => self.cx.drop(DropReason::Quiet),
+                Message::Metadata(delta) => self.cx.hear_metadata(&delta),
+                other => self.receive_request(origin, other),
+            }
+        }
+        if let_in {
+            self.cx.outbox.push(Pending::Table { to: origin.address.clone(), cursor: 0 });
+        }
+        if self.cx.incarnation().epoch != epoch {
+            self.joining.repeat(&mut self.cx);
+        }
+        self.fetch_behind(origin);
+    }
+
+    /// How the claims in a packet are to be taken.
+    fn hearsay(&self, origin: &Origin<A>, messages: &Messages<'_, A>) -> Hearsay {
+        let is_table = |message| matches!(message, Message::Accept(_) | Message::Difference(_));
+        if origin.channel == Channel::Datagram || !messages.clone().flatten().any(is_table) {
+            Hearsay::News
+        } else if self.joining.is_newcomer_at(&origin.address) {
+            Hearsay::Welcome
+        } else {
+            Hearsay::Row
+        }
+    }
+
+    fn admit(&mut self, origin: &Origin<A>, join: &wire::Join<'_>) -> Result<(), Option<RejectReason>> {
+        if self.cx.phase == Phase::Contested {
+            self.cx.drop(DropReason::Quiet);
+            return Err(None);
+        }
+        join::admit(&self.cx, origin.envelope.sender, join).map_err(Some)
+    }
+
+    fn receive_accept(&mut self, origin: &Origin<A>, accept: wire::Accept) {
+        let by = origin.envelope.sender;
+        self.healing.note_answer(&origin.address, by);
+        self.joining.handle_accept(&mut self.cx, &origin.address, by, accept.more);
+        if !accept.more && self.cx.is_active() {
+            self.anti_entropy.handle_root(&mut self.cx, by, accept.root.0);
+        }
+    }
+
+    fn receive_ack(&mut self, origin: &Origin<A>, ack: wire::Ack) {
+        let sender = origin.envelope.sender;
+        if self.leave.handle_ack(&mut self.cx, ack.sequence) {
+            return;
+        }
+        if !self.prober.handle_ack(&mut self.cx, sender, ack.sequence) {
+            self.cx.drop(DropReason::Unexpected);
+        }
+        if self.cx.is_active() {
+            self.anti_entropy.handle_root(&mut self.cx, sender, ack.root.0);
+        }
+    }
+
+    /// A message that wants an answer, or is one to such.
+    fn receive_request(&mut self, origin: &Origin<A>, message: Message<'_, A>) {
+        let from = &origin.address;
+        let sender = origin.envelope.sender;
+        match message {
+            Message::Ping(ping) => {
+                if ping.target != Tail::of(self.cx.id()) {
+                    self.cx.drop(DropReason::WrongTarget);
+                    return;
+                }
+                let (to, channel, sequence) = (from.clone(), origin.channel, ping.sequence);
+                self.cx.outbox.push(Pending::Ack { to, channel, sequence, prober: sender });
+                if self.cx.is_active() {
+                    self.anti_entropy.handle_root(&mut self.cx, sender, ping.root.0);
+                }
+            }
+            Message::PingRequest(request) => {
+                let wire::PingRequest { sequence, target, patience_ms } = request;
+                self.prober.handle_request(&mut self.cx, from.clone(), sequence, target, patience_ms);
+            }
+            Message::Nack(nack) => self.prober.handle_nack(&mut self.cx, nack.sequence),
+            Message::MetadataRequest(wants) => self.cx.handle_metadata_request(from, wants),
+            Message::Digest(digest) => self.cx.handle_digest(from, digest.buckets),
+            Message::Difference(difference) => self.cx.handle_difference(from, difference.wanted),
+            // Only a node that has this one's id sends it, and that case is handled before.
+            Message::Conflict(_) => self.cx.drop(DropReason::Unexpected),
+            _ => {}
+        }
+    }
+
+    /// Asks the sender for metadata that it mentioned and this node lacks.
+    fn fetch_behind(&mut self, origin: &Origin<A>) {
+        let behind = core::mem::take(&mut self.cx.behind);
+        if behind.is_empty() || !self.cx.is_active() {
+            return;
+        }
+        let to = match (origin.channel, self.cx.table.find(origin.envelope.sender)) {
+            (Channel::Stream, _) => origin.address.clone(),
+            (Channel::Datagram, Some(slot)) if slot != Slot::MYSELF => self.cx.table.member(slot).address.clone(),
+            (Channel::Datagram, _) => return,
+        };
+        self.anti_entropy.fetch_metadata(&mut self.cx, &to, &behind);
+    }
+}

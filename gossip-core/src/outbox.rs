@@ -1,0 +1,95 @@
+//! Packets that wait to be polled. Only their purpose is kept; their bytes are written when they leave.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
+
+use crate::error::RejectReason;
+use crate::identity::{Incarnation, NodeId};
+use crate::transmit::Channel;
+use crate::wire::{MetadataWantList, Want};
+
+/// Addresses that one packet goes to.
+pub(crate) type Recipients<A> = SmallVec<[A; 4]>;
+
+/// Which of the fingerprint's buckets: one bit each.
+pub(crate) type BucketSet = [u8; crate::membership::BUCKETS / 8];
+
+/// A packet, by purpose.
+#[derive(Clone, Debug)]
+pub(crate) enum Pending<A> {
+    /// A probe of the member `target`; the claim about it comes first, so that it can refute.
+    Ping { to: A, channel: Channel, sequence: u32, target: NodeId },
+    /// The answer to a probe; the claim about the prober comes first unless it is known to be alive.
+    Ack { to: A, channel: Channel, sequence: u32, prober: NodeId },
+    /// A request to probe `target`.
+    PingRequest { to: Recipients<A>, sequence: u32, target: NodeId, patience_ms: u32 },
+    /// Word that a requested probe is not answered yet.
+    Nack { to: A, sequence: u32 },
+    /// News, and a second packet of it as long as there is some that was never told.
+    Gossip { to: Recipients<A>, packets_left: u8 },
+    /// The claim about one member, to somebody who does not know better.
+    Claim { to: A, channel: Channel, subject: NodeId },
+    /// A request to be let in.
+    Join { to: A },
+    /// The table from `cursor` on, to a node that is let in.
+    Table { to: A, cursor: usize },
+    /// Word that a node is not let in.
+    Reject { to: A, reason: RejectReason },
+    /// The fingerprints of the table.
+    Digest { to: A },
+    /// The rows in `rows` from `cursor` on; those in `wanted` are asked for in return.
+    Difference { to: A, buckets: usize, rows: BucketSet, wanted: Option<BucketSet>, cursor: usize },
+    /// A request for metadata.
+    MetadataRequest { to: A, wants: MetadataWantList },
+    /// Metadata that was asked for, from `cursor` on.
+    Metadata { to: A, wants: Vec<Want>, cursor: usize },
+    /// Word to the node at `to` that it has this node's id.
+    Conflict { to: A, incarnation: Incarnation, address: A },
+}
+
+/// The bounded queue of them.
+#[derive(Debug)]
+pub(crate) struct Outbox<A> {
+    queue: VecDeque<Pending<A>>,
+    limit: usize,
+    rejected: u64,
+}
+
+impl<A> Outbox<A> {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { queue: VecDeque::new(), limit, rejected: 0 }
+    }
+
+    /// Queues a packet; one that finds the queue full is dropped and counted.
+    pub(crate) fn push(&mut self, pending: Pending<A>) {
+        if self.queue.len() >= self.limit {
+            self.rejected += 1;
+            return;
+        }
+        self.queue.push_back(pending);
+    }
+
+    /// Puts the rest of a packet that was cut into chunks back in front.
+    pub(crate) fn resume(&mut self, pending: Pending<A>) {
+        self.queue.push_front(pending);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Pending<A>> {
+        self.queue.pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+    }
+
+    /// How many found the queue full.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.rejected
+    }
+}

@@ -1,0 +1,185 @@
+//! Counters: what was sent and received by kind, and what was dropped and why.
+
+use core::fmt;
+
+macro_rules! counted {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $label:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// All of them, in the order of their counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The name used in metrics and reports.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $label,)* }
+            }
+        }
+    };
+}
+
+counted! {
+    /// Kinds of message inside packets.
+    MessageKind {
+        /// A probe.
+        Ping = "ping",
+        /// The answer to a probe.
+        Ack = "ack",
+        /// A request to probe somebody else.
+        PingRequest = "ping_request",
+        /// Word that a requested probe was not answered.
+        Nack = "nack",
+        /// What is known of one member.
+        Claim = "claim",
+        /// Changed metadata of one member.
+        Metadata = "metadata",
+        /// A request for metadata that the sender lacks.
+        MetadataRequest = "metadata_request",
+        /// A request to be let in.
+        Join = "join",
+        /// The answer that lets in; the member table follows.
+        Accept = "accept",
+        /// The answer that does not.
+        Reject = "reject",
+        /// Fingerprints of a member table.
+        Digest = "digest",
+        /// Where two member tables differ.
+        Difference = "difference",
+        /// Word to a node that a later start has its id.
+        Conflict = "conflict",
+    }
+}
+
+counted! {
+    /// Why input was dropped, or a part of it not acted on.
+    DropReason {
+        /// Shorter than an envelope.
+        Truncated = "truncated",
+        /// Longer than the limit.
+        Oversized = "oversized",
+        /// A protocol version that this node does not speak.
+        Version = "version",
+        /// A sealed packet, or a flag that this node does not know.
+        Flags = "flags",
+        /// Another cluster's.
+        Cluster = "cluster",
+        /// Bytes that do not decode.
+        Malformed = "malformed",
+        /// A message of a kind that this node does not know; the rest of the packet counts.
+        UnknownKind = "unknown_kind",
+        /// From this very node.
+        Myself = "myself",
+        /// From an earlier start of a member that has started again since.
+        StaleEpoch = "stale_epoch",
+        /// Meant for another node: the id in it is not this node's.
+        WrongTarget = "wrong_target",
+        /// An answer that nobody waits for.
+        Unexpected = "unexpected",
+        /// About a member that this node does not know.
+        UnknownMember = "unknown_member",
+        /// A claim about one start that contradicts itself: two addresses.
+        Contradiction = "contradiction",
+        /// The member table is full.
+        MembersFull = "members_full",
+        /// A table of bounded size inside the node is full.
+        Busy = "busy",
+        /// Metadata over the limit.
+        MetadataTooLarge = "metadata_too_large",
+        /// Received while this node is quiet because of an id conflict, or after it left.
+        Quiet = "quiet",
+        /// A packet to be sent that found the queue full.
+        TransmitsFull = "transmits_full",
+    }
+}
+
+/// Counters since the start of the node. They only grow.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Datagrams sent, one for each address.
+    pub datagrams_sent: u64,
+    /// Bytes in them, without IP and UDP headers.
+    pub datagram_bytes_sent: u64,
+    /// Datagrams received, whatever became of them.
+    pub datagrams_received: u64,
+    /// Bytes in them.
+    pub datagram_bytes_received: u64,
+    /// Stream messages sent.
+    pub stream_messages_sent: u64,
+    /// Bytes in them.
+    pub stream_bytes_sent: u64,
+    /// Stream messages received, whatever became of them.
+    pub stream_messages_received: u64,
+    /// Bytes in them.
+    pub stream_bytes_received: u64,
+    /// Probes of this node that went unanswered.
+    pub probes_failed: u64,
+    /// Suspicions or deaths of itself that this node refuted.
+    pub refutations: u64,
+    /// Exchanges of table fingerprints that this node began.
+    pub exchanges: u64,
+    /// Events dropped unread.
+    pub events_missed: u64,
+    /// Calls whose time lay before that of an earlier call; it was taken for the earlier one's.
+    pub clock_regressions: u64,
+    /// Calls that came so late that this node must have been paused.
+    pub stalls: u64,
+    sent: [u64; MessageKind::ALL.len()],
+    received: [u64; MessageKind::ALL.len()],
+    dropped: [u64; DropReason::ALL.len()],
+}
+
+impl Stats {
+    /// Messages of this kind sent, one for each address.
+    pub fn sent(&self, kind: MessageKind) -> u64 {
+        self.sent[kind as usize]
+    }
+
+    /// Messages of this kind received in packets that decoded.
+    pub fn received(&self, kind: MessageKind) -> u64 {
+        self.received[kind as usize]
+    }
+
+    /// Input dropped for this reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    /// Input dropped for any reason.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+
+    pub(crate) fn count_sent(&mut self, kind: MessageKind, times: usize) {
+        self.sent[kind as usize] += times as u64;
+    }
+
+    pub(crate) fn count_received(&mut self, kind: MessageKind) {
+        self.received[kind as usize] += 1;
+    }
+
+    pub(crate) fn count_dropped(&mut self, reason: DropReason) {
+        self.add_dropped(reason, 1);
+    }
+
+    pub(crate) fn add_dropped(&mut self, reason: DropReason, times: u64) {
+        self.dropped[reason as usize] += times;
+    }
+}
+
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Stats");
+        out.field("datagrams_sent", &self.datagrams_sent);
+        out.field("datagrams_received", &self.datagrams_received);
+        out.field("stream_messages_sent", &self.stream_messages_sent);
+        out.field("stream_messages_received", &self.stream_messages_received);
+        for reason in DropReason::ALL.iter().filter(|&&reason| self.dropped(reason) > 0) {
+            out.field(reason.name(), &self.dropped(*reason));
+        }
+        out.finish_non_exhaustive()
+    }
+}

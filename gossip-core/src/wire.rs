@@ -1,0 +1,16 @@
+//! The bytes on the wire; `docs/WIRE.md` is the normative text.
+//!
+//! A packet is an envelope of fixed layout, a body, and a trailer. The body is a sequence of messages, each
+//! `kind, length, payload`, so that a receiver can skip kinds from the future. Payloads are postcard, decoded in place:
+//! nothing is allocated, and nothing nests.
+
+mod envelope;
+mod member;
+mod message;
+
+pub(crate) use envelope::{Envelope, HEADER, Opened, ROUTE, TRAILER, cluster_hash, open, peek_sender, seal};
+pub(crate) use member::{Accusers, Claim, Delta, DeltaHeader, Entries, Entry, MAX_ACCUSERS, MetadataWantList, MetadataWants, Tags, Want};
+pub(crate) use message::{Accept, Ack, Conflict, Difference, Digest, Join, Message, Messages, Nack, Ping, PingRequest, Reject, Root, Tail, Writer};
+
+/// The protocol version that this library writes.
+pub(crate) const VERSION: u8 = 1;
