@@ -14,6 +14,7 @@ use crate::metadata::Refused;
 use crate::outbox::{BucketSet, Pending};
 use crate::stats::DropReason;
 use crate::time::Instant;
+use crate::timer::Timer;
 use crate::wire::{Delta, MetadataWantList, Want};
 
 /// Fewest buckets that fingerprints are exchanged in.
@@ -36,12 +37,14 @@ struct Request {
 pub(crate) struct AntiEntropy {
     began: Option<Instant>,
     matched: Instant,
+    /// Who let this node in.
+    host: Option<NodeId>,
     requests: Vec<Request>,
 }
 
 impl AntiEntropy {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { began: None, matched: now, requests: Vec::new() }
+        Self { began: None, matched: now, host: None, requests: Vec::new() }
     }
 
     /// A peer told the fingerprint of its table.
@@ -56,6 +59,21 @@ impl AntiEntropy {
         let is_recent = self.began.is_some_and(|began| cx.now.saturating_since(began) < spread);
         if (is_settled || is_overdue) && !is_recent {
             self.begin(cx, peer);
+        }
+    }
+
+    /// The node was let in by `host`: the two compare tables once more when the news of this moment has settled, because
+    /// those who join at the same time hear of each other last.
+    pub(crate) fn plan<A: Address>(&mut self, cx: &mut Context<A>, host: NodeId) {
+        self.host = Some(host);
+        let wait = cx.rng.jitter(cx.config.gossip_interval * 2);
+        cx.timers.set(Timer::Compare, cx.now + wait);
+    }
+
+    /// Compares tables with the member that let this node in.
+    pub(crate) fn compare<A: Address>(&mut self, cx: &mut Context<A>) {
+        if let Some(host) = self.host.take().filter(|_| cx.is_active()) {
+            self.begin(cx, host);
         }
     }
 

@@ -102,7 +102,7 @@ impl<A: Address> Context<A> {
             return;
         }
         if claim.incarnation > member.incarnation {
-            self.hear_newer(slot, claim);
+            self.hear_newer(slot, claim, teller);
         } else if claim.address != member.address {
             self.drop(DropReason::Contradiction);
             return;
@@ -125,7 +125,7 @@ impl<A: Address> Context<A> {
     }
 
     /// The member spoke for itself since: it started again, moved, or refuted.
-    fn hear_newer(&mut self, slot: Slot, claim: &Claim<'_, A>) {
+    fn hear_newer(&mut self, slot: Slot, claim: &Claim<'_, A>, teller: NodeId) {
         let before = self.table.member(slot);
         let was = before.state;
         let moved = before.address != claim.address;
@@ -138,9 +138,9 @@ impl<A: Address> Context<A> {
             }
         });
         if !was.is_live() && !claim.state.is_live() {
-            // One life after another that ended before it was heard of.
-            self.table.set_claim(slot, claim.incarnation, claim.state, self.now);
-            self.bury(slot);
+            // A later life, which ended before it was heard of.
+            self.table.set_claim(slot, claim.incarnation, was, self.now);
+            self.conclude_as(slot, claim, teller);
             return;
         }
         let is_back = self.table.row(slot).hidden || was == MemberState::Removed;
@@ -233,7 +233,7 @@ impl<A: Address> Context<A> {
         }
         self.bury(slot);
         self.tell_claim(slot);
-        if !hidden {
+        if !hidden && previous != state {
             self.report(slot, Some(previous), cause);
         }
     }
@@ -333,3 +333,6 @@ impl<A: Address> Context<A> {
         self.outbox.push(Pending::Conflict { to, incarnation, address });
     }
 }
+
+#[cfg(test)]
+mod tests;

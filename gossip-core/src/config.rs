@@ -113,7 +113,7 @@ impl Config {
             heal_interval: Duration::from_secs(10),
             join_timeout: Duration::from_secs(5),
             leave_timeout: Duration::from_secs(5),
-            retention: Duration::from_secs(3_600),
+            retention: Duration::from_hours(1),
             max_datagram: 1_400,
             max_message: 4 << 20,
             chunk: 64 << 10,
@@ -158,7 +158,7 @@ impl Config {
     /// The first setting that is out of its range, by name.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let ms = Duration::from_millis;
-        let hour = Duration::from_secs(3_600);
+        let hour = Duration::from_hours(1);
         within("cluster", self.cluster.len(), 1, 255)?;
         within("application", self.application.len(), 0, 255)?;
         within("probe_interval", self.probe_interval, ms(10), hour)?;
@@ -214,7 +214,12 @@ pub struct ConfigError {
     pub reason: String,
 }
 
-fn within<T: PartialOrd + fmt::Debug>(field: &'static str, value: T, least: T, most: T) -> Result<(), ConfigError> {
+fn within<T: PartialOrd + Copy + fmt::Debug>(
+    field: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), ConfigError> {
     if value < least || value > most {
         let reason = format!("{value:?} is out of range, expected {least:?} to {most:?}");
         return Err(ConfigError { field, reason });

@@ -152,7 +152,7 @@ impl<A: Address> Context<A> {
 
     /// A time within which news has usually reached everybody: gossip reaches a multiple of its fan-out every round.
     pub(crate) fn spread_time(&self) -> Duration {
-        let rounds = self.view.cluster_size().ilog2() / 2;
+        let rounds = self.view.cluster_size().ilog2() / 3;
         self.config.gossip_interval * rounds.max(2)
     }
 

@@ -111,6 +111,11 @@ impl Dissemination {
 }
 
 /// How often a piece of news is told by each node of a cluster of `size`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a logarithm of a count is small and not negative"
+)]
 pub(crate) fn retransmit_limit(multiplier: u32, size: usize) -> u32 {
     multiplier * (libm::ceil(libm::log10((size + 1) as f64)) as u32).max(1)
 }

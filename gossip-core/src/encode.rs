@@ -27,11 +27,8 @@ impl<A: Address> Context<A> {
                 Channel::Datagram => self.config.max_datagram,
                 Channel::Stream => self.config.max_message,
             };
-            let envelope = Envelope {
-                sender: self.id(),
-                epoch: self.incarnation().epoch,
-                counter: self.packet_counter(),
-            };
+            let envelope =
+                Envelope { sender: self.id(), epoch: self.incarnation().epoch, counter: self.packet_counter() };
             buffer.put_slice(&envelope.header(self.cluster));
             let to = self.write_body(pending, buffer, limit - HEADER - TRAILER);
             if buffer.len() == start + HEADER || to.is_empty() {
@@ -66,7 +63,11 @@ impl<A: Address> Context<A> {
         let mut writer = Writer::new(buffer, room);
         match pending {
             Pending::Ping { to, sequence, target, .. } => {
-                self.put(&mut writer, MessageKind::Ping, &Ping { sequence, target: Tail::of(target), root: self.root() });
+                self.put(
+                    &mut writer,
+                    MessageKind::Ping,
+                    &Ping { sequence, target: Tail::of(target), root: self.root() },
+                );
                 self.put_doubts(&mut writer, target);
                 self.put_news(&mut writer, 1);
                 one(to)
@@ -79,7 +80,12 @@ impl<A: Address> Context<A> {
             }
             Pending::PingRequest { to, sequence, target, patience_ms } => {
                 let copies = to.len();
-                self.put_copies(&mut writer, MessageKind::PingRequest, &PingRequest { sequence, target, patience_ms }, copies);
+                self.put_copies(
+                    &mut writer,
+                    MessageKind::PingRequest,
+                    &PingRequest { sequence, target, patience_ms },
+                    copies,
+                );
                 self.put_news(&mut writer, copies);
                 to
             }
@@ -236,11 +242,8 @@ impl<A: Address> Context<A> {
     }
 
     fn put_join(&mut self, writer: &mut Writer<'_>) {
-        let join = Join {
-            speaks: Versions::SUPPORTED,
-            cluster: &self.config.cluster,
-            application: &self.config.application,
-        };
+        let join =
+            Join { speaks: Versions::SUPPORTED, cluster: &self.config.cluster, application: &self.config.application };
         if writer.put(MessageKind::Join, &join) {
             self.stats.count_sent(MessageKind::Join, 1);
         }
@@ -249,11 +252,7 @@ impl<A: Address> Context<A> {
     }
 
     fn put_reject(&mut self, writer: &mut Writer<'_>, reason: &RejectReason) {
-        let reject = Reject {
-            code: reason.code(),
-            speaks: Versions::SUPPORTED,
-            application: &self.config.application,
-        };
+        let reject = Reject { code: reason.code(), speaks: Versions::SUPPORTED, application: &self.config.application };
         if writer.put(MessageKind::Reject, &reject) {
             self.stats.count_sent(MessageKind::Reject, 1);
         }
@@ -261,7 +260,7 @@ impl<A: Address> Context<A> {
 
     fn put_table(&mut self, writer: &mut Writer<'_>, to: A, cursor: usize) -> Recipients<A> {
         let rest = self.put_rows(writer, cursor, true, |_, _| true);
-        let accept = Accept { more: rest.is_some(), root: self.root() };
+        let accept = Accept { more: rest.is_some() };
         self.put(writer, MessageKind::Accept, &accept);
         if let Some(cursor) = rest {
             self.outbox.resume(Pending::Table { to: to.clone(), cursor });
@@ -271,8 +270,7 @@ impl<A: Address> Context<A> {
 
     fn put_digest(&mut self, writer: &mut Writer<'_>) {
         let count = self.bucket_count();
-        let buckets: smallvec::SmallVec<[u8; 512]> =
-            self.table.folded(count).flat_map(u64::to_be_bytes).collect();
+        let buckets: smallvec::SmallVec<[u8; 512]> = self.table.folded(count).flat_map(u64::to_be_bytes).collect();
         self.put(writer, MessageKind::Digest, &Digest { buckets: &buckets });
     }
 

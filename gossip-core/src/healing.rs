@@ -30,13 +30,9 @@ pub(crate) struct Healing<A> {
 }
 
 impl<A: Address> Healing<A> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(cx: &mut Context<A>) -> Self {
+        arm(cx);
         Self { seeds: Vec::new(), wait: FIRST_WAIT }
-    }
-
-    pub(crate) fn start(&mut self, cx: &mut Context<A>) {
-        let wait = cx.rng.jitter(cx.config.heal_interval);
-        cx.timers.set(Timer::Heal, cx.now + wait);
     }
 
     /// Replaces the seeds; new ones are tried at once by a node that is alone.
@@ -78,7 +74,7 @@ impl<A: Address> Healing<A> {
                 self.try_lost_seed(cx, joining);
             }
         }
-        self.start(cx);
+        arm(cx);
     }
 
     /// Alone: every seed is tried, soon at first and then less and less often.
@@ -116,10 +112,14 @@ impl<A: Address> Healing<A> {
     }
 }
 
+fn arm<A: Address>(cx: &mut Context<A>) {
+    let wait = cx.rng.jitter(cx.config.heal_interval);
+    cx.timers.set(Timer::Heal, cx.now + wait);
+}
+
 fn try_seed<A: Address>(cx: &mut Context<A>, joining: &mut Joining<A>, seed: &mut Seed<A>) {
-    match joining.begin(cx, seed.address.clone()) {
-        Err(JoinError::Rejected(RejectReason::Myself)) => seed.answered = Some(cx.id()),
-        // A full table of attempts empties by itself; this seed has its turn again.
-        Ok(()) | Err(_) => {}
+    // A full table of attempts empties by itself; this seed has its turn again.
+    if joining.begin(cx, seed.address.clone()) == Err(JoinError::Rejected(RejectReason::Myself)) {
+        seed.answered = Some(cx.id());
     }
 }

@@ -32,12 +32,12 @@ mod view;
 mod wire;
 
 pub use config::{AcceptApplication, Config, ConfigError};
+pub use context::Phase;
 pub use error::{ForgetError, JoinError, MetadataError, PhaseError, RejectReason};
 pub use event::{Cause, Event, MemberChange};
 pub use identity::{Address, Epoch, Identity, Incarnation, NodeId, ParseNodeIdError, Versions};
 pub use membership::{Member, MemberState};
 pub use metadata::{Metadata, Value};
-pub use context::Phase;
 pub use node::{ForgetScope, Node};
 pub use rng::Seed;
 pub use stats::{DropReason, MessageKind, Stats};

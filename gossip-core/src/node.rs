@@ -68,18 +68,16 @@ impl<A: Address> Node<A> {
             let reason = alloc::format!("expected at most {MAX_TAGS} tags of 1 to {MAX_TAG} bytes");
             return Err(ConfigError { field: "tags", reason });
         }
-        let mut node = Self {
-            anti_entropy: AntiEntropy::new(now),
-            cx: Context::new(identity, config, seed, now),
-            prober: Prober::new(),
+        let mut cx = Context::new(identity, config, seed, now);
+        Ok(Self {
+            prober: Prober::new(&mut cx),
             joining: Joining::new(),
-            healing: Healing::new(),
+            healing: Healing::new(&mut cx),
             leave: Leave::new(),
+            anti_entropy: AntiEntropy::new(now),
             impostor: None,
-        };
-        node.prober.start(&mut node.cx);
-        node.healing.start(&mut node.cx);
-        Ok(node)
+            cx,
+        })
     }
 
     /// A datagram came from `from`. The bytes may be changed in place.
@@ -125,6 +123,7 @@ impl<A: Address> Node<A> {
                 Timer::Gossip => cx.gossip(),
                 Timer::Heal => self.healing.step(cx, &mut self.joining, &mut self.prober),
                 Timer::Join => self.expire_joins(),
+                Timer::Compare => self.anti_entropy.compare(cx),
                 Timer::Leave => self.leave.step(cx),
                 Timer::Tombstone => cx.reap(),
             }

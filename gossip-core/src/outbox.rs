@@ -80,10 +80,6 @@ impl<A> Outbox<A> {
         self.queue.pop_front()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
     }

@@ -53,7 +53,7 @@ struct Probe {
 struct Relay<A> {
     sequence: u32,
     asker: A,
-    asked: u32,
+    theirs: u32,
     /// When a nack is due; never again once it was sent.
     nacks: Instant,
     ends: Instant,
@@ -66,15 +66,12 @@ pub(crate) struct Prober<A> {
 }
 
 impl<A: Address> Prober<A> {
-    pub(crate) fn new() -> Self {
-        Self { probes: SmallVec::new(), relays: SmallVec::new() }
-    }
-
-    /// Sets the first period, at a random moment so that nodes started together do not stay in step.
-    pub(crate) fn start(&mut self, cx: &mut Context<A>) {
+    /// A prober whose first period begins at a random moment, so that nodes started together do not stay in step.
+    pub(crate) fn new(cx: &mut Context<A>) -> Self {
         let interval = usize::try_from(cx.config.probe_interval.as_micros()).unwrap_or(usize::MAX);
         let phase = Duration::from_micros(cx.rng.below(interval) as u64);
         cx.timers.set(Timer::ProbeRound, cx.now + phase);
+        Self { probes: SmallVec::new(), relays: SmallVec::new() }
     }
 
     /// Begins a period.
@@ -172,7 +169,12 @@ impl<A: Address> Prober<A> {
         if let Some(index) = self.relays.iter().position(|relay| relay.sequence == sequence) {
             let relay = self.relays.swap_remove(index);
             let prober = cx.id();
-            cx.outbox.push(Pending::Ack { to: relay.asker, channel: Channel::Datagram, sequence: relay.asked, prober });
+            cx.outbox.push(Pending::Ack {
+                to: relay.asker,
+                channel: Channel::Datagram,
+                sequence: relay.theirs,
+                prober,
+            });
             self.arm_relays(cx);
             return true;
         }
@@ -188,11 +190,18 @@ impl<A: Address> Prober<A> {
     }
 
     /// Somebody asks this node to ping `target`.
-    pub(crate) fn handle_request(&mut self, cx: &mut Context<A>, asker: A, asked: u32, target: NodeId, patience_ms: u32) {
+    pub(crate) fn handle_request(
+        &mut self,
+        cx: &mut Context<A>,
+        asker: A,
+        theirs: u32,
+        target: NodeId,
+        patience_ms: u32,
+    ) {
         let Some(slot) = cx.table.find(target) else {
             // Nothing is sent to somebody whom only the asker knows.
             cx.drop(DropReason::UnknownMember);
-            cx.outbox.push(Pending::Nack { to: asker, sequence: asked });
+            cx.outbox.push(Pending::Nack { to: asker, sequence: theirs });
             return;
         };
         if self.relays.len() == RELAYS {
@@ -202,7 +211,7 @@ impl<A: Address> Prober<A> {
         let patience = Duration::from_millis(u64::from(patience_ms)).min(cx.config.probe_interval * 8);
         let sequence = cx.sequence();
         let nacks = cx.now + patience * NACK_AFTER / 100;
-        self.relays.push(Relay { sequence, asker, asked, nacks, ends: cx.now + patience });
+        self.relays.push(Relay { sequence, asker, theirs, nacks, ends: cx.now + patience });
         let to = cx.table.member(slot).address.clone();
         cx.outbox.push(Pending::Ping { to, channel: Channel::Datagram, sequence, target });
         self.arm_relays(cx);
@@ -213,7 +222,7 @@ impl<A: Address> Prober<A> {
         for relay in &mut self.relays {
             if relay.nacks <= cx.now {
                 relay.nacks = Instant::MAX;
-                cx.outbox.push(Pending::Nack { to: relay.asker.clone(), sequence: relay.asked });
+                cx.outbox.push(Pending::Nack { to: relay.asker.clone(), sequence: relay.theirs });
             }
         }
         self.relays.retain(|relay| relay.ends > cx.now);
@@ -256,7 +265,7 @@ fn escalate<A: Address>(cx: &mut Context<A>, probe: &mut Probe, slot: Slot) {
     if helpers.is_empty() {
         return;
     }
-    probe.nacks_expected = helpers.len() as u32;
+    probe.nacks_expected = u32::try_from(helpers.len()).unwrap_or(u32::MAX);
     let to: Recipients<A> = helpers.iter().map(|&helper| cx.table.member(helper).address.clone()).collect();
     let patience = probe.ends.saturating_since(cx.now).as_millis();
     let patience_ms = u32::try_from(patience).unwrap_or(u32::MAX);

@@ -30,6 +30,7 @@ impl Rng {
     /// A uniform number in `0..bound`; zero if `bound` is zero.
     ///
     /// Multiply-shift without rejection: the bias is below `bound / 2^64`.
+    #[expect(clippy::cast_possible_truncation, reason = "the result is below `bound`")]
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         let wide = u128::from(self.next_u64()) * bound as u128;
         (wide >> 64) as usize
@@ -42,9 +43,8 @@ impl Rng {
 
     /// `span` spread evenly over ±10%, so that nodes started together do not stay in step.
     pub(crate) fn jitter(&mut self, span: Duration) -> Duration {
-        let tenth = span / 10;
-        let micros = usize::try_from(tenth.as_micros()).unwrap_or(usize::MAX / 2);
-        span - tenth + Duration::from_micros(self.below(2 * micros + 1) as u64)
+        let micros = usize::try_from(span.as_micros() / 10).unwrap_or(usize::MAX / 4);
+        span * 9 / 10 + Duration::from_micros(self.below(2 * micros + 1) as u64)
     }
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {

@@ -38,10 +38,11 @@ impl Patience {
             return self.shortest;
         }
         let share = libm::log((confirmations + 1) as f64) / libm::log((self.wanted + 1) as f64);
-        self.longest - scaled(self.longest.saturating_sub(self.shortest), share)
+        self.longest.saturating_sub(scaled(self.longest.saturating_sub(self.shortest), share))
     }
 }
 
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "spans of hours, scaled by less than ten")]
 fn scaled(span: Duration, factor: f64) -> Duration {
     Duration::from_micros((span.as_micros() as f64 * factor) as u64)
 }

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Heal,
     /// The earliest end of an attempt to join.
     Join,
+    /// A newcomer compares tables with the member that let it in.
+    Compare,
     /// The next round of telling that this node leaves, or the end of it.
     Leave,
     /// The earliest tombstone to be retired or removed.
@@ -31,7 +33,7 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::ProbeRound,
         Self::Probe,
         Self::Relay,
@@ -39,6 +41,7 @@ impl Timer {
         Self::Gossip,
         Self::Heal,
         Self::Join,
+        Self::Compare,
         Self::Leave,
         Self::Tombstone,
     ];

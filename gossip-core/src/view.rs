@@ -155,3 +155,6 @@ impl View {
         self.places[slot.index()] = place;
     }
 }
+
+#[cfg(test)]
+mod tests;

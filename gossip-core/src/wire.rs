@@ -8,9 +8,14 @@ mod envelope;
 mod member;
 mod message;
 
-pub(crate) use envelope::{Envelope, HEADER, Opened, ROUTE, TRAILER, cluster_hash, open, peek_sender, seal};
-pub(crate) use member::{Accusers, Claim, Delta, DeltaHeader, Entries, Entry, MAX_ACCUSERS, MetadataWantList, MetadataWants, Tags, Want};
-pub(crate) use message::{Accept, Ack, Conflict, Difference, Digest, Join, Message, Messages, Nack, Ping, PingRequest, Reject, Root, Tail, Writer};
+pub(crate) use envelope::{Envelope, HEADER, Opened, TRAILER, cluster_hash, open, seal};
+#[cfg(test)]
+pub(crate) use member::Entries;
+pub(crate) use member::{Accusers, Claim, Delta, DeltaHeader, Entry, MAX_ACCUSERS, MetadataWantList, Want};
+pub(crate) use message::{
+    Accept, Ack, Conflict, Difference, Digest, Join, Message, Messages, Nack, Ping, PingRequest, Reject, Root, Tail,
+    Writer,
+};
 
 /// The protocol version that this library writes.
 pub(crate) const VERSION: u8 = 1;

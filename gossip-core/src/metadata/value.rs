@@ -81,20 +81,21 @@ impl Value {
     }
 
     /// As a whole number: stored as one or as a time, a number without a fraction, a truth value, or text.
-    #[expect(clippy::cast_possible_truncation, reason = "the range is checked first")]
+    #[expect(clippy::cast_possible_truncation, clippy::float_cmp, reason = "range and fraction are checked first")]
     pub fn to_int(&self) -> Option<i64> {
         const LIMIT: f64 = 9_223_372_036_854_775_808.0;
         match self {
             Self::Bool(value) => Some(i64::from(*value)),
             Self::Int(value) | Self::Time(value) => Some(*value),
-            Self::Float(value) if libm::trunc(*value) == *value && (-LIMIT..LIMIT).contains(value) => Some(*value as i64),
+            Self::Float(value) if libm::trunc(*value) == *value && (-LIMIT..LIMIT).contains(value) => {
+                Some(*value as i64)
+            }
             Self::String(value) => value.parse().ok(),
             Self::Float(_) | Self::Bytes(_) => None,
         }
     }
 
     /// As a number: stored as one (large whole numbers are rounded), or text.
-    #[expect(clippy::cast_precision_loss, reason = "documented rounding")]
     pub fn to_float(&self) -> Option<f64> {
         match self {
             Self::Float(value) => Some(*value),

@@ -4,7 +4,7 @@ use crate::claims::Hearsay;
 use crate::context::Phase;
 use crate::error::{JoinError, RejectReason};
 use crate::event::Event;
-use crate::identity::{Address, Incarnation, NodeId, Versions};
+use crate::identity::{Address, Incarnation, Versions};
 use crate::join;
 use crate::membership::Slot;
 use crate::node::Node;
@@ -129,13 +129,11 @@ impl<A: Address> Node<A> {
         let hearsay = self.hearsay(origin, &messages);
         let mut let_in = false;
         for message in messages.flatten() {
-            match message.kind() {
-                Some(kind) => self.cx.stats.count_received(kind),
-                None => {
-                    self.cx.drop(DropReason::UnknownKind);
-                    continue;
-                }
-            }
+            let Some(kind) = message.kind() else {
+                self.cx.drop(DropReason::UnknownKind);
+                continue;
+            };
+            self.cx.stats.count_received(kind);
             match message {
                 Message::Join(join) => {
                     if let Err(reason) = self.admit(origin, &join) {
@@ -194,7 +192,7 @@ impl<A: Address> Node<A> {
         self.healing.note_answer(&origin.address, by);
         self.joining.handle_accept(&mut self.cx, &origin.address, by, accept.more);
         if !accept.more && self.cx.is_active() {
-            self.anti_entropy.handle_root(&mut self.cx, by, accept.root.0);
+            self.anti_entropy.plan(&mut self.cx, by);
         }
     }
 

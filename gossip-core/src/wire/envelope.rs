@@ -14,9 +14,6 @@ pub(crate) const HEADER: usize = 40;
 /// Bytes after the body: a checksum now, the tag of a seal later.
 pub(crate) const TRAILER: usize = 4;
 
-/// Bytes that tell a foreign packet from one of ours: version, flags and cluster.
-pub(crate) const ROUTE: usize = 6;
-
 const FLAGS: u8 = 0;
 const NO_KEY: u16 = 0;
 
@@ -80,16 +77,11 @@ pub(crate) fn open(cluster: u64, packet: &[u8]) -> Result<Opened<'_>, DropReason
         return Err(DropReason::Malformed);
     }
     let envelope = Envelope {
-        sender: peek_sender(packet),
+        sender: NodeId::from_bytes(array(&packet[8..24])),
         epoch: Epoch::from_u64(u64::from_be_bytes(array(&packet[24..32]))),
         counter: u64::from_be_bytes(array(&packet[32..40])),
     };
     Ok(Opened { envelope, body: &content[HEADER..] })
-}
-
-/// The sender that a packet of at least [`HEADER`] bytes names.
-pub(crate) fn peek_sender(packet: &[u8]) -> NodeId {
-    NodeId::from_bytes(array(&packet[8..24]))
 }
 
 fn route_hash(cluster: u64) -> [u8; 4] {

@@ -35,8 +35,6 @@ pub(crate) struct Claim<'a, A> {
 pub(crate) struct Accusers<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Accusers<'a> {
-    pub(crate) const NONE: Accusers<'static> = Accusers(&[]);
-
     pub(crate) fn is_valid(self) -> bool {
         self.0.len().is_multiple_of(ID) && self.0.len() <= MAX_ACCUSERS * ID
     }

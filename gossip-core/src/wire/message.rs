@@ -51,7 +51,6 @@ pub(crate) struct Join<'a> {
 pub(crate) struct Accept {
     /// More packets of the table come.
     pub(crate) more: bool,
-    pub(crate) root: Root,
 }
 
 /// Does not let in.
@@ -284,7 +283,8 @@ impl<'b> Writer<'b> {
         let payload = start + 2;
         let length = self.buffer.len() - payload;
         let mut digits = [0; 5];
-        let Some(digits) = u32::try_from(length).ok().and_then(|length| postcard::to_slice(&length, &mut digits).ok()) else {
+        let Some(digits) = u32::try_from(length).ok().and_then(|length| postcard::to_slice(&length, &mut digits).ok())
+        else {
             return false;
         };
         let extra = digits.len() - 1;

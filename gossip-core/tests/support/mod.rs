@@ -9,26 +9,26 @@ use gossip_core::{
     Cause, Channel, Config, Epoch, Event, Identity, Instant, MemberChange, MemberState, Node, NodeId, Stats,
 };
 
-pub type Addr = u32;
+pub(crate) type Addr = usize;
 
-pub struct Net {
-    pub now: Instant,
-    pub hosts: Vec<Host>,
-    pub latency: Duration,
+pub(crate) struct Net {
+    pub(crate) now: Instant,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) latency: Duration,
     /// Datagrams lost, in percent.
-    pub loss: u32,
+    pub(crate) loss: u32,
     /// Whether packets from one host reach another.
-    pub reaches: fn(Addr, Addr) -> bool,
-    pub datagrams_reach: fn(Addr, Addr) -> bool,
+    pub(crate) reaches: fn(Addr, Addr) -> bool,
+    pub(crate) datagrams_reach: fn(Addr, Addr) -> bool,
     queue: BTreeMap<(Instant, u64), Delivery>,
     tickets: u64,
     random: u64,
 }
 
-pub struct Host {
-    pub node: Option<Node<Addr>>,
-    pub events: Vec<(Instant, Event<Addr>)>,
-    pub paused: bool,
+pub(crate) struct Host {
+    pub(crate) node: Option<Node<Addr>>,
+    pub(crate) events: Vec<(Instant, Event<Addr>)>,
+    pub(crate) paused: bool,
     inbox: Vec<Delivery>,
 }
 
@@ -43,16 +43,22 @@ enum Kind {
     Unreachable,
 }
 
-pub fn id(number: u128) -> NodeId {
+pub(crate) fn id(number: u128) -> NodeId {
     NodeId::from_u128(number)
 }
 
-pub fn secs(seconds: u64) -> Duration {
+pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+impl Host {
+    pub(crate) fn down() -> Self {
+        Self { node: None, events: Vec::new(), paused: false, inbox: Vec::new() }
+    }
+}
+
 impl Net {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             now: Instant::from_micros(1_000_000),
             hosts: Vec::new(),
@@ -67,7 +73,7 @@ impl Net {
     }
 
     /// `count` nodes with ids from 1 that joined through the first.
-    pub fn cluster(count: usize, config: &Config) -> Self {
+    pub(crate) fn cluster(count: usize, config: &Config) -> Self {
         let mut net = Self::new(7);
         for number in 0..count {
             net.start(number as u128 + 1, config.clone());
@@ -80,21 +86,21 @@ impl Net {
         net
     }
 
-    pub fn start(&mut self, number: u128, config: Config) -> usize {
-        let address = self.hosts.len() as Addr;
-        self.hosts.push(Host { node: None, events: Vec::new(), paused: false, inbox: Vec::new() });
-        self.start_at(address as usize, number, config);
-        address as usize
+    pub(crate) fn start(&mut self, number: u128, config: Config) -> usize {
+        let address = self.hosts.len();
+        self.hosts.push(Host::down());
+        self.start_at(address, number, config);
+        address
     }
 
     /// Starts a node at an existing address; its epoch is the present time.
-    pub fn start_at(&mut self, address: usize, number: u128, config: Config) {
+    pub(crate) fn start_at(&mut self, address: usize, number: u128, config: Config) {
         let epoch = Epoch::new(self.now.as_micros() / 1_000, 0);
-        let identity = Identity::new(id(number), address as Addr, epoch);
+        let identity = Identity::new(id(number), address, epoch);
         self.start_as(address, identity, config);
     }
 
-    pub fn start_as(&mut self, address: usize, identity: Identity<Addr>, config: Config) {
+    pub(crate) fn start_as(&mut self, address: usize, identity: Identity<Addr>, config: Config) {
         let mut seed = [0; 32];
         for chunk in seed.chunks_mut(8) {
             chunk.copy_from_slice(&self.next_random().to_be_bytes());
@@ -103,46 +109,46 @@ impl Net {
         self.hosts[address].node = Some(node);
     }
 
-    pub fn join(&mut self, who: usize, through: usize) {
+    pub(crate) fn join(&mut self, who: usize, through: usize) {
         let now = self.now;
-        self.node(who).join(now, through as Addr).expect("joining can begin");
+        self.node(who).join(now, through).expect("joining can begin");
         self.settle(who);
     }
 
-    pub fn kill(&mut self, who: usize) {
+    pub(crate) fn kill(&mut self, who: usize) {
         self.hosts[who].node = None;
     }
 
-    pub fn pause(&mut self, who: usize) {
+    pub(crate) fn pause(&mut self, who: usize) {
         self.hosts[who].paused = true;
     }
 
-    pub fn resume(&mut self, who: usize) {
+    pub(crate) fn resume(&mut self, who: usize) {
         self.hosts[who].paused = false;
         for delivery in std::mem::take(&mut self.hosts[who].inbox) {
             self.deliver(delivery);
         }
     }
 
-    pub fn node(&mut self, who: usize) -> &mut Node<Addr> {
+    pub(crate) fn node(&mut self, who: usize) -> &mut Node<Addr> {
         self.hosts[who].node.as_mut().expect("the node runs")
     }
 
-    pub fn state(&self, who: usize, of: u128) -> Option<MemberState> {
+    pub(crate) fn state(&self, who: usize, of: u128) -> Option<MemberState> {
         self.hosts[who].node.as_ref()?.member(id(of)).map(|member| member.state)
     }
 
-    pub fn stats(&self, who: usize) -> Stats {
+    pub(crate) fn stats(&self, who: usize) -> Stats {
         self.hosts[who].node.as_ref().expect("the node runs").stats()
     }
 
     /// Whether each of these nodes sees each of them alive.
-    pub fn sees_alive(&self, range: std::ops::Range<usize>) -> bool {
+    pub(crate) fn sees_alive(&self, range: std::ops::Range<usize>) -> bool {
         range.clone().all(|who| range.clone().all(|of| self.state(who, of as u128 + 1) == Some(MemberState::Alive)))
     }
 
     /// Runs until `done` or for `limit`; the time it took, if it was done.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> Option<Duration> {
+    pub(crate) fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&Self) -> bool) -> Option<Duration> {
         let (start, end) = (self.now, self.now + limit);
         while !done(self) {
             if self.now >= end || !self.step(end) {
@@ -152,14 +158,14 @@ impl Net {
         Some(self.now.saturating_since(start))
     }
 
-    pub fn run(&mut self, span: Duration) {
+    pub(crate) fn run(&mut self, span: Duration) {
         let end = self.now + span;
         while self.step(end) {}
         self.now = end;
     }
 
     /// Changes of members that `who` reported, as `(id, state now, cause)`.
-    pub fn changes(&self, who: usize) -> Vec<(NodeId, MemberState, Cause)> {
+    pub(crate) fn changes(&self, who: usize) -> Vec<(NodeId, MemberState, Cause)> {
         let changes = self.hosts[who].events.iter().filter_map(|(_, event)| match event {
             Event::Member(MemberChange { member, cause, .. }) => Some((member.id, member.state, cause.clone())),
             _ => None,
@@ -167,16 +173,16 @@ impl Net {
         changes.collect()
     }
 
-    pub fn clear_events(&mut self) {
+    pub(crate) fn clear_events(&mut self) {
         self.hosts.iter_mut().for_each(|host| host.events.clear());
     }
 
-    pub fn settle_all(&mut self) {
+    pub(crate) fn settle_all(&mut self) {
         (0..self.hosts.len()).for_each(|who| self.settle(who));
     }
 
     /// Lets a node say all that it has to say.
-    pub fn settle(&mut self, who: usize) {
+    pub(crate) fn settle(&mut self, who: usize) {
         let now = self.now;
         let mut buffer = BytesMut::new();
         loop {
@@ -185,7 +191,7 @@ impl Net {
             let Some(transmit) = node.poll_transmit(now, &mut buffer) else { break };
             assert_eq!(transmit.size, buffer.len());
             for &to in &transmit.to {
-                self.send(who as Addr, to, transmit.channel, buffer.to_vec());
+                self.send(who, to, transmit.channel, buffer.to_vec());
             }
         }
         let host = &mut self.hosts[who];
@@ -194,7 +200,7 @@ impl Net {
         }
     }
 
-    pub fn send(&mut self, from: Addr, to: Addr, channel: Channel, packet: Vec<u8>) {
+    pub(crate) fn send(&mut self, from: Addr, to: Addr, channel: Channel, packet: Vec<u8>) {
         let arrives = (self.reaches)(from, to);
         match channel {
             Channel::Datagram => {
@@ -211,7 +217,7 @@ impl Net {
     }
 
     fn is_up(&self, address: Addr) -> bool {
-        self.hosts.get(address as usize).is_some_and(|host| host.node.is_some())
+        self.hosts.get(address).is_some_and(|host| host.node.is_some())
     }
 
     fn enqueue(&mut self, delivery: Delivery) {
@@ -244,8 +250,8 @@ impl Net {
 
     fn deliver(&mut self, delivery: Delivery) {
         let now = self.now;
-        let to = delivery.to as usize;
-        let host = &mut self.hosts[to];
+        let to = delivery.to;
+        let Some(host) = self.hosts.get_mut(to) else { return };
         if host.paused {
             host.inbox.push(delivery);
             return;
@@ -259,7 +265,7 @@ impl Net {
         self.settle(to);
     }
 
-    pub fn next_random(&mut self) -> u64 {
+    pub(crate) fn next_random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
