@@ -268,10 +268,14 @@ impl<A: Address> Context<A> {
         let myself = self.table.myself();
         let (mine, address) = (myself.incarnation, myself.address.clone());
         let theirs = claim.incarnation;
+        let is_other_life = theirs.epoch == mine.epoch && claim.metadata > myself.metadata.version();
         if matches!(self.phase, Phase::Leaving | Phase::Left) || theirs < mine {
             return;
         }
-        if theirs.epoch > mine.epoch {
+        if is_other_life && claim.address == address {
+            // Two starts fell into one epoch, and this is not the first of them.
+            self.renew(Incarnation { epoch: theirs.epoch.next(), refutations: 0 });
+        } else if theirs.epoch > mine.epoch {
             if claim.address == address || !claim.state.is_live() {
                 // The node's own past, by a clock that ran ahead; or a rival that is gone.
                 self.renew(Incarnation { epoch: theirs.epoch.next(), refutations: 0 });

@@ -101,8 +101,6 @@ fn perform(net: &mut Net, operation: Operation) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
-
     #[test]
     fn whatever_happens_the_survivors_agree_once_it_is_over(
         operations in proptest::collection::vec(operation(), 1..60),
