@@ -36,6 +36,7 @@ impl View {
     }
 
     /// Members that were declared dead.
+    #[cfg(any(test, debug_assertions))]
     pub(crate) fn dead(&self) -> &[Slot] {
         &self.dead
     }

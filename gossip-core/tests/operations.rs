@@ -131,7 +131,7 @@ proptest! {
             net.settle(who);
         }
         let agree = |net: &Net| {
-            let prints: Vec<_> = net.hosts.iter().filter_map(|host| host.node.as_ref()).map(|node| node.fingerprint()).collect();
+            let prints: Vec<_> = net.hosts.iter().filter_map(|host| host.node.as_ref()).map(gossip_core::Node::fingerprint).collect();
             net.sees_alive(0..HOSTS) && prints.iter().all(|print| *print == prints[0])
         };
         prop_assert!(net.run_until(secs(120), agree).is_some(), "{}", describe(&net));
@@ -140,7 +140,7 @@ proptest! {
 
 fn describe(net: &Net) -> String {
     let lines = net.hosts.iter().enumerate().map(|(who, host)| {
-        let rows = host.node.iter().flat_map(|node| node.members());
+        let rows = host.node.iter().flat_map(gossip_core::Node::members);
         let rows: Vec<_> = rows.map(|row| (row.id, row.state, row.incarnation, row.metadata.version())).collect();
         let is_contested = host.node.as_ref().is_some_and(|node| node.phase() == gossip_core::Phase::Contested);
         format!("{who} contested={is_contested}: {rows:?} {:?}\n", MemberState::Alive)

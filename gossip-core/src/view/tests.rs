@@ -75,7 +75,9 @@ fn every_member_is_probed_once_in_a_round_even_if_members_come_and_go() {
     (1..=20).for_each(|slot| view.put_live(Slot::for_tests(slot), &mut rng));
     let mut probed: Vec<_> = (0..10).filter_map(|_| view.next_to_probe(&mut rng)).collect();
     let gone = [probed[3], *view.live().last().expect("not empty")];
-    gone.into_iter().for_each(|slot| view.take_out(slot));
+    for slot in gone {
+        view.take_out(slot);
+    }
     view.put_live(Slot::for_tests(21), &mut rng);
     while probed.len() < 20 {
         probed.extend(view.next_to_probe(&mut rng));
