@@ -100,7 +100,7 @@ impl FromStr for NodeId {
 
 /// One start of a node. A later start has a greater epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
-pub struct Epoch(u64);
+pub struct Epoch(#[serde(with = "postcard::fixint::be")] u64);
 
 impl Epoch {
     /// The epoch of a node that starts at `unix_ms` (42 bits, until the year 2109) with 22 of the `random` bits below

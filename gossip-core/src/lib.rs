@@ -1,4 +1,65 @@
 //! Gossip membership as a pure, deterministic state machine.
+//!
+//! A [`Node`] finds the other members of a cluster, notices which of them fail, leave or come back, and spreads what each
+//! says of itself. It does so without sockets, threads, a clock or randomness of its own: it is told the time and what
+//! came from the network, and tells what to send, what happened, and when to be called again. So it runs in any event
+//! loop and, with the same bytes, in a simulation. The crate is `no_std`, which keeps it that way.
+//!
+//! The protocol is SWIM (Das et al., 2002) with Lifeguard (Dadgar et al., 2018): constant work for each member, indirect probes,
+//! suspicion before death. On top of it come anti-entropy by fingerprints, healing of partitions, and versioned metadata.
+//! `docs/DESIGN.md` says why, `docs/WIRE.md` is the format.
+//!
+//! # A complete program
+//!
+//! Two nodes, and a network that is a loop:
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use gossip_core::{Channel, Config, Epoch, Identity, Instant, Node, NodeId};
+//!
+//! let mut now = Instant::ZERO;
+//! let mut nodes = [1_u8, 2].map(|number| {
+//!     let identity = Identity::new(NodeId::from_u128(number.into()), number, Epoch::new(1_700_000_000_000, 0));
+//!     Node::new(identity, Config::lan("example"), [number; 32], now).expect("a valid configuration")
+//! });
+//! nodes[1].join(now, 1)?; // the address of the first
+//! nodes[1].set_metadata(now, "zone", "b").expect("a short key");
+//!
+//! let mut buffer = BytesMut::new();
+//! while nodes[0].live_count() < 2 || nodes[1].live_count() < 2 {
+//!     for sender in 0..2 {
+//!         while let Some(transmit) = nodes[sender].poll_transmit(now, &mut buffer) {
+//!             let mut packet = buffer.split();
+//!             let (receiver, from) = (usize::from(transmit.to[0]) - 1, sender as u8 + 1);
+//!             match transmit.channel {
+//!                 Channel::Datagram => nodes[receiver].handle_datagram(now, from, &mut packet),
+//!                 Channel::Stream => nodes[receiver].handle_message(now, from, &mut packet),
+//!             }
+//!         }
+//!         while let Some(event) = nodes[sender].poll_event() {
+//!             println!("{now:?} node {}: {event:?}", sender + 1);
+//!         }
+//!     }
+//!     // Nothing more to say: on to the next deadline.
+//!     now = nodes.iter().filter_map(Node::poll_timeout).min().expect("a live node has something to do");
+//!     nodes.iter_mut().for_each(|node| node.handle_timeout(now));
+//! }
+//! let joiner = nodes[0].member(nodes[1].id()).expect("it was let in");
+//! assert_eq!(joiner.metadata.str("zone"), Some("b"));
+//! # Ok::<(), gossip_core::JoinError>(())
+//! ```
+//!
+//! `examples/std_loop.rs` is the same with real sockets and std alone. Users of tokio take `gossip-tokio` instead.
+//!
+//! # Where to find what
+//!
+//! | To | see |
+//! | --- | --- |
+//! | drive a node | [`Node`], [`Transmit`], [`Channel`], [`Instant`] |
+//! | name it and set it up | [`Identity`], [`NodeId`], [`Epoch`], [`Config`] |
+//! | know the cluster | [`Node::members`], [`Member`], [`MemberState`], [`Metadata`] |
+//! | follow it | [`Event`], [`MemberChange`], [`Cause`] |
+//! | watch its health | [`Stats`], [`DropReason`], [`Node::health_score`] |
 #![no_std]
 
 extern crate alloc;

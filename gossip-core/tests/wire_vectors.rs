@@ -1,0 +1,116 @@
+//! The test vectors of `docs/WIRE.md`: what nodes with fixed seeds write is what the document says.
+
+#![expect(clippy::unwrap_used, reason = "constants of the test are right")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use gossip_core::{Config, Epoch, Identity, Instant, Node, NodeId, Value};
+
+/// Name in the document, sender, and kind of the first message.
+const NAMES: [(&str, (usize, u8)); 6] =
+    [("join", (1, 8)), ("table", (0, 5)), ("ping", (0, 1)), ("ack", (1, 2)), ("digest", (1, 11)), ("metadata", (1, 6))];
+
+const DOCUMENT: &str = include_str!("../../docs/WIRE.md");
+
+struct Pair {
+    now: Instant,
+    nodes: [Node<SocketAddr>; 2],
+    /// Packets by sender and the kind of their first message, the first of each.
+    seen: BTreeMap<(usize, u8), Vec<u8>>,
+}
+
+fn address(host: usize) -> SocketAddr {
+    format!("192.0.2.{}:7979", host + 1).parse().unwrap()
+}
+
+impl Pair {
+    fn new() -> Self {
+        let now = Instant::from_micros(1_000_000);
+        let nodes = [0, 1].map(|host: usize| {
+            let id = NodeId::from_u128(0x0192_f0c1_2345_7abc_8def_0000_0000_0001 + host as u128);
+            let epoch = Epoch::new(1_700_000_000_000 + host as u64, 0);
+            let identity = Identity::new(id, address(host), epoch).with_tags(["blue"]);
+            Node::new(identity, Config::lan("vectors"), [u8::try_from(host).unwrap(); 32], now).unwrap()
+        });
+        Self { now, nodes, seen: BTreeMap::new() }
+    }
+
+    fn settle(&mut self) {
+        let mut quiet = false;
+        while !quiet {
+            quiet = true;
+            for host in 0..2 {
+                let mut buffer = BytesMut::new();
+                while let Some(transmit) = self.nodes[host].poll_transmit(self.now, &mut buffer) {
+                    quiet = false;
+                    let mut packet = buffer.split();
+                    self.seen.entry((host, packet[40])).or_insert_with(|| packet.to_vec());
+                    let peer = &mut self.nodes[1 - host];
+                    match transmit.channel {
+                        gossip_core::Channel::Datagram => peer.handle_datagram(self.now, address(host), &mut packet),
+                        gossip_core::Channel::Stream => peer.handle_message(self.now, address(host), &mut packet),
+                    }
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        while let Some(due) = self.nodes.iter().filter_map(Node::poll_timeout).min().filter(|&due| due <= end) {
+            self.now = self.now.max(due);
+            self.nodes.iter_mut().for_each(|node| node.handle_timeout(self.now));
+            self.settle();
+        }
+        self.now = end;
+    }
+}
+
+fn written() -> BTreeMap<&'static str, Vec<u8>> {
+    let mut pair = Pair::new();
+    let now = pair.now;
+    for (key, value) in [("zone", Value::from("eu")), ("cpu", Value::from(8_i64)), ("load", Value::from(0.5))] {
+        pair.nodes[1].set_metadata(now, key, value).unwrap();
+    }
+    pair.nodes[1].join(now, address(0)).unwrap();
+    pair.settle();
+    pair.run(Duration::from_secs(5));
+    pair.nodes[1].set_metadata(pair.now, "load", 0.75).unwrap();
+    pair.run(Duration::from_secs(1));
+    pair.nodes[1].leave(pair.now).unwrap();
+    pair.settle();
+    NAMES
+        .into_iter()
+        .map(|(name, key)| (name, pair.seen.remove(&key).expect("a packet of each kind was sent")))
+        .collect()
+}
+
+/// The packet in the block of this name.
+fn documented(name: &str) -> Vec<u8> {
+    let (_, rest) = DOCUMENT.split_once(&format!("```{name}\n")).expect("the document has a block of this name");
+    let (block, _) = rest.split_once("```").expect("the block ends");
+    let digits: Vec<_> = block.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap()).collect()
+}
+
+#[test]
+fn the_document_shows_what_nodes_write() {
+    for (name, packet) in written() {
+        let hex: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(packet, documented(name), "{name} is now {hex}");
+    }
+}
+
+#[test]
+fn a_node_takes_in_what_the_document_shows() {
+    let mut node = Pair::new().nodes.into_iter().next().unwrap();
+    let now = Instant::from_micros(2_000_000);
+    node.handle_message(now, address(1), &mut documented("join"));
+    let joiner = node.members().nth(1).cloned().expect("the joiner was let in");
+    assert_eq!((joiner.address, joiner.metadata.str("zone")), (address(1), Some("eu")));
+    assert_eq!(*joiner.tags, ["blue"]);
+    assert_eq!(node.stats().dropped_total(), 0);
+}
