@@ -99,8 +99,7 @@ fn documented(name: &str) -> Vec<u8> {
 #[test]
 fn the_document_shows_what_nodes_write() {
     for (name, packet) in written() {
-        let hex: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(packet, documented(name), "{name} is now {hex}");
+        assert_eq!(packet, documented(name), "{name} is now {packet:02x?}");
     }
 }
 
