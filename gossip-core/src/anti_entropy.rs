@@ -178,7 +178,7 @@ impl<A: Address> Context<A> {
             Ok(keys) => {
                 self.table.set_metadata(slot, metadata, self.now);
                 if let Some(tags) = &delta.tags {
-                    let tags = tags.clone().map(Into::into).collect();
+                    let tags = tags.clone().collect();
                     self.table.change(slot, self.now, |row| row.member.tags = tags);
                 }
                 self.tell_metadata(slot, known);

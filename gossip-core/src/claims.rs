@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::context::{Context, Phase};
 use crate::event::{Cause, Event, MemberChange};
-use crate::identity::{Address, Incarnation, NodeId};
+use crate::identity::{Address, Incarnation, NodeId, Tags};
 use crate::membership::{Member, MemberState, RoundTrip, Slot};
 use crate::metadata::Metadata;
 use crate::outbox::Pending;
@@ -73,13 +73,13 @@ impl<A: Address> Context<A> {
             state: if is_live { MemberState::Alive } else { claim.state },
             since: if is_live { self.now } else { self.now - age },
             speaks: claim.speaks,
-            tags: [].into(),
-            metadata: Metadata::new(claim.incarnation.epoch),
+            tags: Tags::default(),
+            metadata: Metadata::default(),
         };
         let slot = self.table.insert(member, self.now);
         if !is_live {
-            self.table.change(slot, self.now, |row| row.declared_by = claim.accusers.iter().next());
             if claim.state == MemberState::Dead {
+                self.table.declare(slot, claim.accusers.iter().next().unwrap_or(teller));
                 self.view.put_dead(slot);
             }
             self.bury(slot);
@@ -216,17 +216,16 @@ impl<A: Address> Context<A> {
         }
     }
 
-    /// Ends a member's life in its incarnation.
+    /// Ends a member's life in its incarnation; `by` whom, if it is declared dead.
     fn conclude(&mut self, slot: Slot, state: MemberState, cause: Cause, by: Option<NodeId>) {
         let row = self.table.row(slot);
         let (previous, hidden) = (row.member.state, row.hidden);
         let incarnation = row.member.incarnation;
         self.end_suspicion(slot);
         self.table.set_claim(slot, incarnation, state, self.now);
-        self.table.change(slot, self.now, |row| {
-            (row.declared_by, row.retired) = (by, false);
-        });
-        if state == MemberState::Dead {
+        self.table.change(slot, self.now, |row| row.retired = false);
+        if let Some(by) = by {
+            self.table.declare(slot, by);
             self.view.put_dead(slot);
         } else {
             self.view.take_out(slot);

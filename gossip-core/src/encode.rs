@@ -196,7 +196,7 @@ impl<A: Address> Context<A> {
         let member = &row.member;
         let accusers = match member.state {
             MemberState::Suspect => Accusers::bytes(self.suspicions.accusers(slot)),
-            MemberState::Dead => Accusers::bytes(row.declared_by.as_slice()),
+            MemberState::Dead => Accusers::bytes(self.table.declared_by(slot).as_slice()),
             _ => Accusers::bytes(&[]),
         };
         let age = if member.state.is_live() { 0 } else { self.now.saturating_since(member.since).as_secs() };

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::hash::Hash;
+use core::ops::Deref;
 use core::str::FromStr;
 
 use serde::de::DeserializeOwned;
@@ -164,6 +165,31 @@ impl fmt::Display for Versions {
     }
 }
 
+/// The labels of a node, in the order in which it gave them. Cloning is cheap.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tags(Option<Arc<Vec<String>>>);
+
+impl Deref for Tags {
+    type Target = [String];
+
+    fn deref(&self) -> &[String] {
+        self.0.as_ref().map_or(&[], |tags| tags)
+    }
+}
+
+impl<T: Into<String>> FromIterator<T> for Tags {
+    fn from_iter<I: IntoIterator<Item = T>>(tags: I) -> Self {
+        let tags: Vec<String> = tags.into_iter().map(Into::into).collect();
+        Self((!tags.is_empty()).then(|| Arc::new(tags)))
+    }
+}
+
+impl fmt::Debug for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
 /// What a node says of itself when it starts.
 #[derive(Clone, Debug)]
 pub struct Identity<A> {
@@ -174,19 +200,19 @@ pub struct Identity<A> {
     /// This start; greater than that of every earlier start of the same id.
     pub epoch: Epoch,
     /// Labels for messages and queries; they do not change while the node runs.
-    pub tags: Arc<[String]>,
+    pub tags: Tags,
 }
 
 impl<A> Identity<A> {
     /// An identity without tags.
     pub fn new(id: NodeId, address: A, epoch: Epoch) -> Self {
-        Self { id, address, epoch, tags: Arc::from(Vec::new()) }
+        Self { id, address, epoch, tags: Tags::default() }
     }
 
     /// The same with these tags.
     #[must_use]
     pub fn with_tags(self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { tags: tags.into_iter().map(Into::into).collect(), ..self }
+        Self { tags: tags.into_iter().collect(), ..self }
     }
 }
 

@@ -96,7 +96,7 @@ pub use config::{AcceptApplication, Config, ConfigError};
 pub use context::Phase;
 pub use error::{ForgetError, JoinError, MetadataError, PhaseError, RejectReason};
 pub use event::{Cause, Event, MemberChange};
-pub use identity::{Address, Epoch, Identity, Incarnation, NodeId, ParseNodeIdError, Versions};
+pub use identity::{Address, Epoch, Identity, Incarnation, NodeId, ParseNodeIdError, Tags, Versions};
 pub use membership::{Member, MemberState};
 pub use metadata::{Metadata, Value};
 pub use node::{ForgetScope, Node};

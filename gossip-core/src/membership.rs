@@ -3,13 +3,11 @@
 mod round_trip;
 mod table;
 
-use alloc::string::String;
-use alloc::sync::Arc;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Incarnation, NodeId, Versions};
+use crate::identity::{Incarnation, NodeId, Tags, Versions};
 use crate::metadata::Metadata;
 use crate::time::Instant;
 
@@ -72,7 +70,7 @@ pub struct Member<A> {
     /// The protocol versions it speaks.
     pub speaks: Versions,
     /// Its tags.
-    pub tags: Arc<[String]>,
+    pub tags: Tags,
     /// Its metadata.
     pub metadata: Metadata,
 }

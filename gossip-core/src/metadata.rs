@@ -31,10 +31,11 @@ const ENTRY_OVERHEAD: usize = 16;
 /// The metadata of one member. Cloning is cheap: the map is shared until it changes.
 #[derive(Clone, Default)]
 pub struct Metadata {
-    map: Arc<Map>,
+    /// Absent until something is known.
+    map: Option<Arc<Map>>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Map {
     epoch: Epoch,
     version: u64,
@@ -53,12 +54,12 @@ struct Stored {
 
 impl Metadata {
     pub(crate) fn new(epoch: Epoch) -> Self {
-        Self { map: Arc::new(Map { epoch, ..Map::default() }) }
+        Self { map: Some(Arc::new(Map::new(epoch, 0))) }
     }
 
     /// The value stored under `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.map.entries.get(key)?.value.as_ref()
+        self.map.as_ref()?.entries.get(key)?.value.as_ref()
     }
 
     /// The value under `key` as a truth value: stored as one, a number other than zero, or the text `true` or `false`.
@@ -93,12 +94,13 @@ impl Metadata {
 
     /// Keys and values, ordered by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.map.entries.iter().filter_map(|(key, stored)| Some((key.as_str(), stored.value.as_ref()?)))
+        let entries = self.map.iter().flat_map(|map| &map.entries);
+        entries.filter_map(|(key, stored)| Some((key.as_str(), stored.value.as_ref()?)))
     }
 
     /// Number of keys.
     pub fn len(&self) -> usize {
-        self.map.entries.len() - self.map.deletions
+        self.map.as_ref().map_or(0, |map| map.entries.len() - map.deletions)
     }
 
     /// Whether there is no key.
@@ -108,28 +110,33 @@ impl Metadata {
 
     /// Number of changes since the node started; it grows with every change.
     pub fn version(&self) -> u64 {
-        self.map.version
+        self.map.as_ref().map_or(0, |map| map.version)
     }
 
     /// Bytes counted against [`Config::max_metadata`](crate::Config::max_metadata).
     pub fn size(&self) -> usize {
-        self.map.size
+        self.map.as_ref().map_or(0, |map| map.size)
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
-        self.map.epoch
+        self.map.as_ref().map_or(Epoch::default(), |map| map.epoch)
     }
 
     /// Moves the node's own map to a later epoch, as a change of its own.
     pub(crate) fn renew(&mut self, epoch: Epoch) {
-        let map = Arc::make_mut(&mut self.map);
+        let map = self.own();
         map.epoch = epoch;
         map.version += 1;
     }
 
     /// Marks the map as changed without touching a key: it makes peers fetch what came with the first version.
     pub(crate) fn touch(&mut self) {
-        Arc::make_mut(&mut self.map).version += 1;
+        self.own().version += 1;
+    }
+
+    fn own(&mut self) -> &mut Map {
+        let map = self.map.get_or_insert_with(|| Arc::new(Map::new(Epoch::default(), 0)));
+        Arc::make_mut(map)
     }
 
     /// Sets a key of the node's own map; tells whether anything changed.
@@ -140,12 +147,12 @@ impl Metadata {
         if self.get(key) == Some(&value) {
             return Ok(false);
         }
-        let previous = self.map.entries.get(key).map_or(0, |stored| stored.cost(key));
-        let size = self.map.size - previous + cost(key, Some(&value));
+        let previous = self.map.as_ref().and_then(|map| map.entries.get(key)).map_or(0, |stored| stored.cost(key));
+        let size = self.size() - previous + cost(key, Some(&value));
         if size > limit {
             return Err(MetadataError::TooLarge { size, limit });
         }
-        let map = Arc::make_mut(&mut self.map);
+        let map = self.own();
         map.version += 1;
         let version = map.version;
         map.store(key, Stored { version, value: Some(value) });
@@ -157,7 +164,7 @@ impl Metadata {
         if self.get(key).is_none() {
             return false;
         }
-        let map = Arc::make_mut(&mut self.map);
+        let map = self.own();
         map.version += 1;
         let version = map.version;
         map.store(key, Stored { version, value: None });
@@ -167,15 +174,15 @@ impl Metadata {
 
     /// The version to count from when telling somebody who has `version` of `epoch`: zero means the whole map.
     pub(crate) fn base_for(&self, epoch: Epoch, version: u64) -> u64 {
-        let known = epoch == self.map.epoch && version >= self.map.horizon && version <= self.map.version;
-        if known { version } else { 0 }
+        let is_known = |map: &Arc<Map>| epoch == map.epoch && (map.horizon..=map.version).contains(&version);
+        if self.map.as_ref().is_some_and(is_known) { version } else { 0 }
     }
 
     /// Entries that changed after `base`, deletions included unless the whole map is told.
     pub(crate) fn entries_after(&self, base: u64) -> impl Iterator<Item = Entry<'_>> {
         self.map
-            .entries
             .iter()
+            .flat_map(|map| &map.entries)
             .filter(move |(_, stored)| stored.version > base && (base > 0 || stored.value.is_some()))
             .map(|(key, stored)| Entry {
                 key,
@@ -186,17 +193,16 @@ impl Metadata {
 
     /// Takes over what another node told, if it follows on what is here; the keys that changed, or why not.
     pub(crate) fn apply(&mut self, delta: &Delta<'_>, limit: usize) -> Result<Vec<String>, Refused> {
-        let have = (self.map.epoch, self.map.version);
+        let have = (self.epoch(), self.version());
         if (delta.epoch, delta.version) <= have {
             return Err(Refused::Known);
         }
-        if delta.base > 0 && (delta.epoch != self.map.epoch || delta.base > self.map.version) {
+        if delta.base > 0 && (delta.epoch != self.epoch() || delta.base > self.version()) {
             return Err(Refused::Gap);
         }
-        let mut next = if delta.base > 0 {
-            Map::clone(&self.map)
-        } else {
-            Map { epoch: delta.epoch, horizon: delta.version, ..Map::default() }
+        let mut next = match &self.map {
+            Some(map) if delta.base > 0 => Map::clone(map),
+            _ => Map::new(delta.epoch, delta.version),
         };
         for entry in delta.entries.clone() {
             let known = next.entries.get(entry.key).is_some_and(|stored| stored.version >= entry.version);
@@ -211,8 +217,9 @@ impl Metadata {
         }
         next.version = delta.version;
         next.forget_old_deletions();
-        let changed = changed_keys(&self.map, &next);
-        self.map = Arc::new(next);
+        let next = Self { map: Some(Arc::new(next)) };
+        let changed = changed_keys(self, &next);
+        *self = next;
         Ok(changed)
     }
 }
@@ -229,6 +236,10 @@ pub(crate) enum Refused {
 }
 
 impl Map {
+    fn new(epoch: Epoch, horizon: u64) -> Self {
+        Self { epoch, version: 0, horizon, entries: BTreeMap::new(), deletions: 0, size: 0 }
+    }
+
     fn store(&mut self, key: &str, stored: Stored) {
         let is_deletion = stored.value.is_none();
         self.size += stored.cost(key);
@@ -267,11 +278,10 @@ fn cost(key: &str, value: Option<&Value>) -> usize {
     ENTRY_OVERHEAD + key.len() + value.map_or(0, Value::size)
 }
 
-fn changed_keys(before: &Map, after: &Map) -> Vec<String> {
-    let live = |map: &Map, key: &str| map.entries.get(key).and_then(|stored| stored.value.clone());
-    let gone = before.entries.keys().filter(|key| live(before, key).is_some() && live(after, key).is_none());
-    let set = after.entries.iter().filter(|(key, stored)| stored.value.is_some() && live(before, key) != stored.value);
-    let mut keys: Vec<String> = gone.chain(set.map(|(key, _)| key)).cloned().collect();
+fn changed_keys(before: &Metadata, after: &Metadata) -> Vec<String> {
+    let gone = before.iter().filter(|(key, _)| after.get(key).is_none());
+    let set = after.iter().filter(|&(key, value)| before.get(key) != Some(value));
+    let mut keys: Vec<String> = gone.chain(set).map(|(key, _)| key.to_owned()).collect();
     keys.sort_unstable();
     keys
 }

@@ -25,8 +25,8 @@ pub(crate) struct View {
 enum Place {
     #[default]
     Nowhere,
-    Live(usize),
-    Dead(usize),
+    Live(u32),
+    Dead(u32),
 }
 
 impl View {
@@ -66,7 +66,7 @@ impl View {
             return;
         }
         self.take_out(slot);
-        self.set_place(slot, Place::Dead(self.dead.len()));
+        self.set_place(slot, Place::Dead(narrow(self.dead.len())));
         self.dead.push(slot);
     }
 
@@ -74,10 +74,10 @@ impl View {
     pub(crate) fn take_out(&mut self, slot: Slot) {
         match self.place(slot) {
             Place::Nowhere => {}
-            Place::Live(index) => self.take_out_live(index),
+            Place::Live(index) => self.take_out_live(index as usize),
             Place::Dead(index) => {
-                self.dead.swap_remove(index);
-                if let Some(&moved) = self.dead.get(index) {
+                self.dead.swap_remove(index as usize);
+                if let Some(&moved) = self.dead.get(index as usize) {
                     self.set_place(moved, Place::Dead(index));
                 }
             }
@@ -142,7 +142,7 @@ impl View {
     }
 
     fn note_live(&mut self, index: usize) {
-        self.set_place(self.live[index], Place::Live(index));
+        self.set_place(self.live[index], Place::Live(narrow(index)));
     }
 
     fn place(&self, slot: Slot) -> Place {
@@ -155,6 +155,11 @@ impl View {
         }
         self.places[slot.index()] = place;
     }
+}
+
+/// Half the memory for a place, of which there are as many as members.
+fn narrow(index: usize) -> u32 {
+    u32::try_from(index).expect("max_members is far below 2^32")
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use core::hash::{BuildHasher, Hasher};
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use siphasher::sip::{SipHasher13, SipHasher24};
 
 use crate::identity::{Address, Incarnation, NodeId};
@@ -42,8 +43,6 @@ pub(crate) struct Row<A> {
     pub(crate) hidden: bool,
     /// Too old a tombstone to be told to others.
     pub(crate) retired: bool,
-    /// Who declared it dead.
-    pub(crate) declared_by: Option<NodeId>,
     pub(crate) round_trip: RoundTrip,
 }
 
@@ -81,7 +80,10 @@ impl<A> Row<A> {
 pub(crate) struct Table<A> {
     rows: Vec<Option<Row<A>>>,
     free: Vec<Slot>,
-    by_id: HashMap<NodeId, Slot, KeyedHash>,
+    by_id: HashTable<Slot>,
+    hash: KeyedHash,
+    /// Who declared the dead ones dead.
+    declarers: BTreeMap<Slot, NodeId>,
     buckets: [u64; BUCKETS],
     root: u64,
     root_since: Instant,
@@ -94,7 +96,9 @@ impl<A: Address> Table<A> {
         let mut table = Self {
             rows: Vec::new(),
             free: Vec::new(),
-            by_id: HashMap::with_hasher(KeyedHash { keys: (rng.next_u64(), rng.next_u64()) }),
+            by_id: HashTable::new(),
+            hash: KeyedHash { keys: (rng.next_u64(), rng.next_u64()) },
+            declarers: BTreeMap::new(),
             buckets: [0; BUCKETS],
             root: 0,
             root_since: myself.since,
@@ -112,7 +116,8 @@ impl<A: Address> Table<A> {
     }
 
     pub(crate) fn find(&self, id: NodeId) -> Option<Slot> {
-        self.by_id.get(&id).copied()
+        let is_it = |slot: &Slot| self.rows[slot.index()].as_ref().is_some_and(|row| row.member.id == id);
+        self.by_id.find(self.hash.hash_one(id), is_it).copied()
     }
 
     pub(crate) fn row(&self, slot: Slot) -> &Row<A> {
@@ -144,21 +149,33 @@ impl<A: Address> Table<A> {
     }
 
     pub(crate) fn insert(&mut self, member: Member<A>, now: Instant) -> Slot {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.rows.push(None);
-            Slot(u32::try_from(self.rows.len() - 1).expect("max_members is far below 2^32"))
-        });
-        self.by_id.insert(member.id, slot);
+        let slot = self.free.pop().unwrap_or_else(|| self.grow());
+        let id = member.id;
         let round_trip = RoundTrip::default();
-        let row = Row { member, hidden: false, retired: false, declared_by: None, round_trip };
+        let row = Row { member, hidden: false, retired: false, round_trip };
         self.count(row.bucket(), row.fingerprint(), now);
         self.rows[slot.index()] = Some(row);
+        let (rows, hash) = (&self.rows, &self.hash);
+        let rehash = |slot: &Slot| rows[slot.index()].as_ref().map_or(0, |row| hash.hash_one(row.member.id));
+        self.by_id.insert_unique(hash.hash_one(id), slot, rehash);
         slot
+    }
+
+    /// A slot at the end. Tables of many thousands are common: they grow by an eighth, not to the double.
+    fn grow(&mut self) -> Slot {
+        if self.rows.len() == self.rows.capacity() {
+            self.rows.reserve_exact(self.rows.len() / 8 + 4);
+        }
+        self.rows.push(None);
+        Slot(u32::try_from(self.rows.len() - 1).expect("max_members is far below 2^32"))
     }
 
     pub(crate) fn remove(&mut self, slot: Slot, now: Instant) -> Option<Row<A>> {
         let row = self.rows.get_mut(slot.index())?.take()?;
-        self.by_id.remove(&row.member.id);
+        if let Ok(entry) = self.by_id.find_entry(self.hash.hash_one(row.member.id), |&found| found == slot) {
+            entry.remove();
+        }
+        self.declarers.remove(&slot);
         self.free.push(slot);
         self.count(row.bucket(), row.fingerprint().wrapping_neg(), now);
         Some(row)
@@ -182,9 +199,21 @@ impl<A: Address> Table<A> {
                 row.member.since = now;
             }
             if state.is_live() {
-                (row.hidden, row.retired, row.declared_by) = (false, false, None);
+                (row.hidden, row.retired) = (false, false);
             }
         });
+        if state != MemberState::Dead {
+            self.declarers.remove(&slot);
+        }
+    }
+
+    /// Notes who declared a member dead.
+    pub(crate) fn declare(&mut self, slot: Slot, by: NodeId) {
+        self.declarers.insert(slot, by);
+    }
+
+    pub(crate) fn declared_by(&self, slot: Slot) -> Option<NodeId> {
+        self.declarers.get(&slot).copied()
     }
 
     pub(crate) fn set_metadata(&mut self, slot: Slot, metadata: Metadata, now: Instant) {
