@@ -1,0 +1,291 @@
+//! Addresses as people write them, and which one to advertise.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+/// The port used where none is given.
+pub const DEFAULT_PORT: u16 = 7979;
+
+/// A host and a port, as written: `10.0.0.1:7979`, `[fd00::1]:7979`, `host.example:7979`, or any of the hosts alone,
+/// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    text: String,
+    host: Host,
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Host {
+    Ip(IpAddr),
+    Name(String),
+}
+
+/// A text that is no address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("address {given:?}: {problem}")]
+pub struct AddressError {
+    /// The text.
+    pub given: String,
+    /// What is wrong with it.
+    pub problem: AddressProblem,
+}
+
+/// What is wrong with the text of an address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressProblem {
+    /// Nothing but spaces.
+    #[error("it is empty; expected host:port")]
+    Empty,
+    /// What follows the last colon is not a port.
+    #[error("{0:?} is not a port, expected a number from 0 to 65535")]
+    Port(String),
+    /// There is a port but no host, where only a bind address may leave it out.
+    #[error("the host is missing; only a bind address may be :port alone")]
+    NoHost,
+    /// Brackets do not match, or hold something else than an IPv6 address.
+    #[error("expected an IPv6 address in the brackets, as in [::1]:7979")]
+    Brackets,
+    /// A character that no host name has.
+    #[error("{0:?} cannot be in the name of a host")]
+    Character(char),
+    /// A kind of address that this version cannot use.
+    #[error("addresses that begin with {0:?} are not supported yet; write host:port")]
+    Unsupported(String),
+}
+
+impl Endpoint {
+    /// The host: an IP address or a name.
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The port, [`DEFAULT_PORT`] if none was written.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(DEFAULT_PORT)
+    }
+
+    /// The port that was written.
+    pub fn explicit_port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The address, if it was written as one and needs no lookup.
+    pub fn as_socket_address(&self) -> Option<SocketAddr> {
+        match self.host {
+            Host::Ip(ip) => Some(SocketAddr::new(ip, self.port())),
+            Host::Name(_) => None,
+        }
+    }
+
+    /// What was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Reads the address that a node is to bind: `:port` alone means all interfaces.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn parse_bind(text: &str, prefer_ipv6: bool) -> Result<Self, AddressError> {
+        let Some(port) = text.trim().strip_prefix(':').filter(|rest| !rest.contains(':')) else {
+            return text.parse();
+        };
+        let any = if prefer_ipv6 { "[::]" } else { "0.0.0.0" };
+        format!("{any}:{port}").parse().map_err(|error: AddressError| AddressError { given: text.to_owned(), ..error })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let text = text.trim();
+        parse(text)
+            .map(|(host, port)| Self { text: text.to_owned(), host, port })
+            .map_err(|problem| AddressError { given: text.to_owned(), problem })
+    }
+}
+
+fn parse(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
+    if text.is_empty() {
+        return Err(AddressProblem::Empty);
+    }
+    if let Some(prefix) = foreign_prefix(text) {
+        return Err(AddressProblem::Unsupported(prefix.to_owned()));
+    }
+    if let Some(rest) = text.strip_prefix('[') {
+        return parse_bracketed(rest);
+    }
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok((Host::Ip(ip), None));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, Some(parse_port(port)?)),
+        None => (text, None),
+    };
+    if host.is_empty() {
+        return Err(AddressProblem::NoHost);
+    }
+    if host.contains(':') {
+        return Err(AddressProblem::Brackets);
+    }
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok((Host::Ip(ip), port));
+    }
+    match host.chars().find(|&character| !(character.is_alphanumeric() || matches!(character, '.' | '-' | '_'))) {
+        Some(character) => Err(AddressProblem::Character(character)),
+        None => Ok((Host::Name(host.to_owned()), port)),
+    }
+}
+
+fn foreign_prefix(text: &str) -> Option<&str> {
+    if let Some(scheme) = text.find("://") {
+        return Some(&text[..scheme + 3]);
+    }
+    text.find("srv+").filter(|&at| at == 0).map(|_| &text[..4])
+}
+
+fn parse_bracketed(rest: &str) -> Result<(Host, Option<u16>), AddressProblem> {
+    let (inside, after) = rest.split_once(']').ok_or(AddressProblem::Brackets)?;
+    let ip = inside.parse().map_err(|_| AddressProblem::Brackets)?;
+    let port = match after.strip_prefix(':') {
+        Some(port) => Some(parse_port(port)?),
+        None if after.is_empty() => None,
+        None => return Err(AddressProblem::Brackets),
+    };
+    Ok((Host::Ip(IpAddr::V6(ip)), port))
+}
+
+fn parse_port(text: &str) -> Result<u16, AddressProblem> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = if digits { text.parse().ok() } else { None };
+    number.ok_or_else(|| AddressProblem::Port(text.to_owned()))
+}
+
+/// The address without the disguise of an IPv4 address on an IPv6 socket.
+pub(crate) fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The address as a socket of this family must be told.
+pub(crate) fn for_family(address: SocketAddr, socket_is_ipv6: bool) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if socket_is_ipv6 => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+        _ => address,
+    }
+}
+
+/// Whether a socket bound to `local` can talk to `remote`: the same family, or an IPv6 socket bound to all interfaces.
+pub(crate) fn reachable_from(local: SocketAddr, remote: SocketAddr) -> bool {
+    local.is_ipv6() == remote.is_ipv6() || (local.is_ipv6() && local.ip().is_unspecified())
+}
+
+/// The best address of this machine for peers to use, when the node is bound to all interfaces.
+///
+/// Private addresses before public ones: members are more often inside one network than spread over the open one.
+/// Loopback and link-local addresses are of no use to anybody else.
+pub(crate) fn routable(candidates: impl IntoIterator<Item = IpAddr>, want_ipv6: bool) -> Option<IpAddr> {
+    let mut usable: Vec<IpAddr> = candidates
+        .into_iter()
+        .filter(|ip| ip.is_ipv6() == want_ipv6)
+        .filter(|ip| !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast() && !is_link_local(*ip))
+        .collect();
+    usable.sort_by_key(|ip| !is_private(*ip));
+    usable.first().copied()
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(text: &str) -> (String, Option<u16>) {
+        let endpoint: Endpoint = text.parse().unwrap();
+        let host = match endpoint.host() {
+            Host::Ip(ip) => format!("ip {ip}"),
+            Host::Name(name) => format!("name {name}"),
+        };
+        (host, endpoint.explicit_port())
+    }
+
+    #[test]
+    fn every_supported_form_is_read() {
+        assert_eq!(written("10.0.0.1:80"), ("ip 10.0.0.1".to_owned(), Some(80)));
+        assert_eq!(written("10.0.0.1"), ("ip 10.0.0.1".to_owned(), None));
+        assert_eq!(written("[::1]:80"), ("ip ::1".to_owned(), Some(80)));
+        assert_eq!(written("[::1]"), ("ip ::1".to_owned(), None));
+        assert_eq!(written("fd00::1"), ("ip fd00::1".to_owned(), None));
+        assert_eq!(written(" node-1.example:80 "), ("name node-1.example".to_owned(), Some(80)));
+        assert_eq!(written("localhost"), ("name localhost".to_owned(), None));
+        assert_eq!("localhost".parse::<Endpoint>().unwrap().port(), DEFAULT_PORT);
+    }
+
+    #[test]
+    fn each_wrong_form_is_told_from_the_others() {
+        let problem = |text: &str| text.parse::<Endpoint>().unwrap_err().problem;
+        assert_eq!(problem("  "), AddressProblem::Empty);
+        assert_eq!(problem("host:65536"), AddressProblem::Port("65536".to_owned()));
+        assert_eq!(problem("host:"), AddressProblem::Port(String::new()));
+        assert_eq!(problem("host:+1"), AddressProblem::Port("+1".to_owned()));
+        assert_eq!(problem(":80"), AddressProblem::NoHost);
+        assert_eq!(problem("fd00::x:80"), AddressProblem::Brackets);
+        assert_eq!(problem("[::1:80"), AddressProblem::Brackets);
+        assert_eq!(problem("[::1]80"), AddressProblem::Brackets);
+        assert_eq!(problem("[host]:80"), AddressProblem::Brackets);
+        assert_eq!(problem("a b:80"), AddressProblem::Character(' '));
+        assert_eq!(problem("srv+name"), AddressProblem::Unsupported("srv+".to_owned()));
+        assert_eq!(problem("wss://name/x"), AddressProblem::Unsupported("wss://".to_owned()));
+        assert_eq!(problem("srv+wss://name"), AddressProblem::Unsupported("srv+wss://".to_owned()));
+    }
+
+    #[test]
+    fn a_bind_address_may_be_a_port_alone() {
+        let bind = |text: &str, six: bool| Endpoint::parse_bind(text, six).map(|it| it.as_socket_address().unwrap());
+        assert_eq!(bind(":80", false).unwrap(), "0.0.0.0:80".parse().unwrap());
+        assert_eq!(bind(":80", true).unwrap(), "[::]:80".parse().unwrap());
+        assert_eq!(bind("::1", false).unwrap(), "[::1]:7979".parse().unwrap());
+        let error = Endpoint::parse_bind(":x", false).unwrap_err();
+        assert_eq!(error.to_string(), "address \":x\": \"x\" is not a port, expected a number from 0 to 65535");
+    }
+
+    #[test]
+    fn private_addresses_are_advertised_first_and_useless_ones_never() {
+        let ips = |text: &[&str]| text.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let all = ips(&["127.0.0.1", "169.254.3.4", "8.8.4.4", "192.168.1.5", "10.0.0.1", "::1", "fe80::1", "fd00::2"]);
+        assert_eq!(routable(all.clone(), false), Some("192.168.1.5".parse().unwrap()));
+        assert_eq!(routable(all, true), Some("fd00::2".parse().unwrap()));
+        assert_eq!(routable(ips(&["127.0.0.1", "0.0.0.0", "224.0.0.1"]), false), None);
+    }
+
+    #[test]
+    fn an_ipv4_peer_keeps_one_name_on_an_ipv6_socket() {
+        let peer: SocketAddr = "10.0.0.1:80".parse().unwrap();
+        let mapped = for_family(peer, true);
+        assert_eq!(mapped, "[::ffff:10.0.0.1]:80".parse().unwrap());
+        assert_eq!(unmapped(mapped), peer);
+        assert_eq!(for_family(peer, false), peer);
+    }
+}

@@ -1,0 +1,25 @@
+//! What handles ask of the node: a bounded queue of commands, each with its answer.
+
+use std::net::SocketAddr;
+
+use futures_channel::oneshot;
+use gossip_core::{ForgetScope, JoinError, NodeId, PhaseError, Value};
+
+/// Where the answer to a command goes. Nobody may be waiting any more; that is no error.
+pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
+
+/// A node answered a join.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joined {
+    pub(crate) by: NodeId,
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Join { address: SocketAddr, reply: Reply<Joined, JoinError> },
+    Leave { reply: Reply<usize, PhaseError> },
+    Forget { id: NodeId, scope: ForgetScope, reply: Reply<(), gossip_core::ForgetError> },
+    SetMetadata { key: String, value: Value, reply: Reply<(), gossip_core::MetadataError> },
+    RemoveMetadata { key: String, reply: Reply<bool, gossip_core::MetadataError> },
+    Shutdown,
+}

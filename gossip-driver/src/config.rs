@@ -1,0 +1,335 @@
+//! Settings of a node and its sockets, the presets, and what makes a setting invalid.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gossip_core::{ConfigError, NodeId, Value};
+
+use crate::resolve::Resolver;
+
+/// Settings of a node. Start from a preset, change what differs, and hand it to
+/// [`Cluster::start`](crate::Cluster::start), which validates the whole.
+///
+/// Each field has a method of the same name, so that settings can be chained.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Settings of the protocol itself: the cluster's name, probing, suspicion, gossip, limits.
+    pub protocol: gossip_core::Config,
+
+    /// Where to listen, UDP and TCP on the same port: `ip:port`, `[v6]:port`, `host:port`, or `:port` for all
+    /// interfaces. Port 0 takes a free one.
+    pub bind: String,
+    /// Where peers reach this node, if that is not where it is bound: `host`, or `host:port`. Without a port, the bound
+    /// one. `None` advertises the bound address, or the address of an interface when bound to all of them.
+    pub advertise: Option<String>,
+    /// The node's id. `None` makes a new one; keep it over restarts so that peers see a restart and not a stranger.
+    pub id: Option<NodeId>,
+    /// Labels of this node; they do not change while it runs.
+    pub tags: Vec<String>,
+    /// Metadata that the node starts with.
+    pub metadata: Vec<(String, Value)>,
+    /// Nodes to join through, tried for ever: `host:port`, or `host` for the default port.
+    pub seeds: Vec<String>,
+    /// What turns names into addresses. `None` asks the operating system.
+    pub resolver: Option<Arc<dyn Resolver>>,
+    /// Whether the IPv6 addresses of a name come first, and whether `:port` binds all IPv6 interfaces.
+    pub prefer_ipv6: bool,
+
+    /// Longest wait for a connection to be made. 10 ms up to `protocol.join_timeout`.
+    ///
+    /// Too short fails on slow paths; too long delays the news that a peer cannot be reached.
+    pub dial_timeout: Duration,
+    /// Longest wait for a peer to take more bytes of a stream message before its connection is closed. 10 ms to 10 min.
+    pub write_timeout: Duration,
+    /// Longest time in which a new connection must show its first whole and valid message, and longest silence within
+    /// any message. 10 ms to 10 min.
+    ///
+    /// Too short drops peers on slow paths; too long lets strangers hold more of the places for new connections.
+    pub first_frame_timeout: Duration,
+    /// How long an unused connection is kept. Longer than `first_frame_timeout`, up to 24 h.
+    ///
+    /// Shorter saves file handles; longer saves dials.
+    pub idle_timeout: Duration,
+
+    /// Most incoming connections, and apart from them most outgoing ones. 4 to 1 million.
+    pub max_connections: usize,
+    /// Most incoming connections that have not shown a valid message yet; the oldest gives way. 1 up to
+    /// `max_connections`.
+    pub max_unproven: usize,
+    /// Most bytes waiting for one peer. At least one message of `protocol.max_message`, up to `total_queue_bytes`. What
+    /// exceeds it closes the connection.
+    pub link_queue_bytes: usize,
+    /// Most bytes waiting for all peers together.
+    pub total_queue_bytes: usize,
+    /// Most bytes held for large stream messages that are still arriving, beyond 64 KiB for each connection. At least
+    /// one message of `protocol.max_message`. A connection that would exceed it is closed.
+    pub receive_queue_bytes: usize,
+    /// Commands waiting for the node; callers wait beyond it. 1 to 1 million.
+    pub command_queue: usize,
+    /// Events waiting for each subscriber or callback; beyond it the oldest are dropped and the loss is reported. 1 to
+    /// 1 million.
+    pub event_queue: usize,
+    /// Datagrams, and stream messages, handled before the node looks at anything else. 1 to 10,000.
+    ///
+    /// Small adds overhead under load; large delays timers.
+    pub receive_budget: usize,
+    /// Kernel buffer to ask for on the UDP socket, in bytes, for receiving. Up to 1 GiB; less may be granted.
+    pub socket_receive_buffer: usize,
+    /// Kernel buffer to ask for on the UDP socket, in bytes, for sending. Up to 1 GiB; less may be granted.
+    pub socket_send_buffer: usize,
+}
+
+impl Config {
+    /// For one data centre. Binds port 7979 on all interfaces.
+    pub fn lan(cluster: impl Into<String>) -> Self {
+        Self {
+            protocol: gossip_core::Config::lan(cluster),
+            bind: format!("0.0.0.0:{}", crate::DEFAULT_PORT),
+            advertise: None,
+            id: None,
+            tags: Vec::new(),
+            metadata: Vec::new(),
+            seeds: Vec::new(),
+            resolver: None,
+            prefer_ipv6: false,
+            dial_timeout: Duration::from_secs(2),
+            write_timeout: Duration::from_secs(2),
+            first_frame_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_mins(1),
+            max_connections: 1_024,
+            max_unproven: 128,
+            link_queue_bytes: 8 << 20,
+            total_queue_bytes: 128 << 20,
+            receive_queue_bytes: 64 << 20,
+            command_queue: 256,
+            event_queue: 4_096,
+            receive_budget: 64,
+            socket_receive_buffer: 2 << 20,
+            socket_send_buffer: 1 << 20,
+        }
+    }
+
+    /// For members on several continents. Binds port 7979 on all interfaces.
+    pub fn wan(cluster: impl Into<String>) -> Self {
+        Self {
+            protocol: gossip_core::Config::wan(cluster),
+            dial_timeout: Duration::from_secs(6),
+            write_timeout: Duration::from_secs(6),
+            first_frame_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_mins(3),
+            ..Self::lan("")
+        }
+    }
+
+    /// For one machine, as in tests and demonstrations. Binds a free port on 127.0.0.1.
+    pub fn local(cluster: impl Into<String>) -> Self {
+        Self {
+            protocol: gossip_core::Config::local(cluster),
+            bind: "127.0.0.1:0".to_owned(),
+            dial_timeout: Duration::from_secs(1),
+            ..Self::lan("")
+        }
+    }
+
+    /// Changes settings of the protocol: `config.protocol(|it| it.max_members = 50)`.
+    #[must_use]
+    pub fn protocol(mut self, change: impl FnOnce(&mut gossip_core::Config)) -> Self {
+        change(&mut self.protocol);
+        self
+    }
+
+    /// Sets where peers reach this node; see [`Config::advertise`](#structfield.advertise).
+    #[must_use]
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertise = Some(address.into());
+        self
+    }
+
+    /// Sets the node's id; see [`Config::id`](#structfield.id).
+    #[must_use]
+    pub fn id(mut self, id: NodeId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Adds a label.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// Adds labels.
+    #[must_use]
+    pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.tags.extend(tags.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds a metadata value that the node starts with.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// Adds a node to join through.
+    #[must_use]
+    pub fn seed(mut self, address: impl Into<String>) -> Self {
+        self.seeds.push(address.into());
+        self
+    }
+
+    /// Adds nodes to join through.
+    #[must_use]
+    pub fn seeds(mut self, addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.seeds.extend(addresses.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets what turns names into addresses.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
+        self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// Checks every setting and how they fit together. Addresses are checked when the node starts.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is out of its range, by name.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        const GIB: usize = 1 << 30;
+        const MOST: usize = usize::MAX / 2;
+        let ms = Duration::from_millis;
+        let longest = ms(600_000);
+        let protocol = &self.protocol;
+        protocol.validate()?;
+        within("dial_timeout", &self.dial_timeout, ms(10)..=protocol.join_timeout)?;
+        within("write_timeout", &self.write_timeout, ms(10)..=longest)?;
+        within("first_frame_timeout", &self.first_frame_timeout, ms(10)..=longest)?;
+        within("idle_timeout", &self.idle_timeout, self.first_frame_timeout + ms(1)..=ms(86_400_000))?;
+        within("max_connections", &self.max_connections, 4..=1_000_000)?;
+        within("max_unproven", &self.max_unproven, 1..=self.max_connections)?;
+        let message = protocol.max_message.saturating_add(crate::framing::PREFIX);
+        within("total_queue_bytes", &self.total_queue_bytes, message..=MOST)?;
+        within("link_queue_bytes", &self.link_queue_bytes, message..=self.total_queue_bytes)?;
+        within("receive_queue_bytes", &self.receive_queue_bytes, message..=MOST)?;
+        within("command_queue", &self.command_queue, 1..=1_000_000)?;
+        within("event_queue", &self.event_queue, 1..=1_000_000)?;
+        within("receive_budget", &self.receive_budget, 1..=10_000)?;
+        within("socket_receive_buffer", &self.socket_receive_buffer, 0..=GIB)?;
+        within("socket_send_buffer", &self.socket_send_buffer, 0..=GIB)
+    }
+}
+
+macro_rules! setters {
+    ($($field:ident: $type:ty,)*) => {
+        impl Config {
+            $(
+                #[doc = concat!("Sets [`Config::", stringify!($field), "`](#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub fn $field(mut self, $field: impl Into<$type>) -> Self {
+                    self.$field = $field.into();
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    bind: String,
+    prefer_ipv6: bool,
+    dial_timeout: Duration,
+    write_timeout: Duration,
+    first_frame_timeout: Duration,
+    idle_timeout: Duration,
+    max_connections: usize,
+    max_unproven: usize,
+    link_queue_bytes: usize,
+    total_queue_bytes: usize,
+    receive_queue_bytes: usize,
+    command_queue: usize,
+    event_queue: usize,
+    receive_budget: usize,
+    socket_receive_buffer: usize,
+    socket_send_buffer: usize,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("protocol", &self.protocol)
+            .field("bind", &self.bind)
+            .field("advertise", &self.advertise)
+            .field("id", &self.id)
+            .field("tags", &self.tags)
+            .field("seeds", &self.seeds)
+            .field("dial_timeout", &self.dial_timeout)
+            .field("write_timeout", &self.write_timeout)
+            .field("first_frame_timeout", &self.first_frame_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_connections", &self.max_connections)
+            .field("max_unproven", &self.max_unproven)
+            .finish_non_exhaustive()
+    }
+}
+
+fn within<T: PartialOrd + fmt::Debug>(
+    field: &'static str,
+    value: &T,
+    range: RangeInclusive<T>,
+) -> Result<(), ConfigError> {
+    if range.contains(value) {
+        return Ok(());
+    }
+    let reason = format!("{value:?} is out of range, expected {:?} to {:?}", range.start(), range.end());
+    Err(ConfigError { field, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid() {
+        for config in [Config::lan("x"), Config::wan("x"), Config::local("x")] {
+            assert_eq!(config.validate(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_the_range() {
+        type Spoil = fn(&mut Config);
+        let cases: [(&str, Spoil); 16] = [
+            ("probe_interval", |c| c.protocol.probe_interval = Duration::ZERO),
+            ("dial_timeout", |c| c.dial_timeout = c.protocol.join_timeout * 2),
+            ("write_timeout", |c| c.write_timeout = Duration::ZERO),
+            ("first_frame_timeout", |c| c.first_frame_timeout = Duration::ZERO),
+            ("idle_timeout", |c| c.idle_timeout = c.first_frame_timeout),
+            ("max_connections", |c| c.max_connections = 1),
+            ("max_unproven", |c| c.max_unproven = c.max_connections + 1),
+            ("link_queue_bytes", |c| c.link_queue_bytes = c.protocol.max_message),
+            ("link_queue_bytes", |c| c.link_queue_bytes = c.total_queue_bytes + 1),
+            ("total_queue_bytes", |c| c.total_queue_bytes = 0),
+            ("receive_queue_bytes", |c| c.receive_queue_bytes = 0),
+            ("command_queue", |c| c.command_queue = 0),
+            ("event_queue", |c| c.event_queue = 0),
+            ("receive_budget", |c| c.receive_budget = 0),
+            ("socket_receive_buffer", |c| c.socket_receive_buffer = usize::MAX),
+            ("socket_send_buffer", |c| c.socket_send_buffer = usize::MAX),
+        ];
+        for (field, spoil) in cases {
+            let mut config = Config::lan("x");
+            spoil(&mut config);
+            let error = config.validate().unwrap_err();
+            assert_eq!(error.field, field);
+            assert!(error.reason.contains("expected"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Messages on a stream: a length of four bytes, big-endian, then the message. No input or output happens here.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+/// Bytes before each message: its length.
+pub(crate) const PREFIX: usize = 4;
+
+/// Length of the shortest message that can mean anything: an envelope without a body.
+pub(crate) const SHORTEST: usize = 44;
+
+/// Memory for the first bytes of a message, before it is known that more than its length will come.
+const FIRST_STEP: usize = 4 << 10;
+
+/// A stream that is of no use any more: where the next message begins is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    #[error("a message of {length} bytes was announced, the limit is {limit}")]
+    Oversized { length: usize, limit: usize },
+    #[error("a message of {length} bytes was announced, none is shorter than {SHORTEST}")]
+    Undersized { length: usize },
+}
+
+/// Puts messages together from pieces of any size.
+///
+/// Memory grows with what has arrived, to at most twice as much: an announced length costs nothing by itself.
+#[derive(Debug)]
+pub(crate) struct FrameReader {
+    limit: usize,
+    prefix: [u8; PREFIX],
+    prefix_filled: usize,
+    /// Length of the message under way, once known.
+    length: usize,
+    body: Vec<u8>,
+    body_filled: usize,
+}
+
+impl FrameReader {
+    /// Reads messages of at most `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, prefix: [0; PREFIX], prefix_filled: 0, length: 0, body: Vec::new(), body_filled: 0 }
+    }
+
+    /// Where the next bytes of the stream belong; never empty. Tell with [`filled`](Self::filled) how many were put there.
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        if self.prefix_filled < PREFIX {
+            return &mut self.prefix[self.prefix_filled..];
+        }
+        let capacity = self.capacity();
+        if self.body.len() < capacity {
+            self.body.reserve_exact(capacity - self.body.len());
+            self.body.resize(capacity, 0);
+        }
+        &mut self.body[self.body_filled..]
+    }
+
+    /// Bytes of memory that the message under way takes once [`space`](Self::space) is called.
+    pub(crate) fn capacity(&self) -> usize {
+        let full = self.body_filled == self.body.len();
+        let step = if full { FIRST_STEP.max(self.body_filled * 2) } else { self.body.len() };
+        step.min(self.length)
+    }
+
+    /// The next `count` bytes of the stream were put in the space; the message if that completes one.
+    pub(crate) fn filled(&mut self, count: usize) -> Result<Option<Vec<u8>>, FrameError> {
+        if self.prefix_filled < PREFIX {
+            self.prefix_filled += count;
+            debug_assert!(self.prefix_filled <= PREFIX, "no more was filled than there was space");
+            if self.prefix_filled == PREFIX {
+                self.length = self.announced()?;
+            }
+            return Ok(None);
+        }
+        self.body_filled += count;
+        debug_assert!(self.body_filled <= self.body.len(), "no more was filled than there was space");
+        if self.body_filled < self.length {
+            return Ok(None);
+        }
+        self.prefix_filled = 0;
+        self.body_filled = 0;
+        self.length = 0;
+        Ok(Some(std::mem::take(&mut self.body)))
+    }
+
+    fn announced(&self) -> Result<usize, FrameError> {
+        let length = usize::try_from(u32::from_be_bytes(self.prefix)).unwrap_or(usize::MAX);
+        if length > self.limit {
+            return Err(FrameError::Oversized { length, limit: self.limit });
+        }
+        if length < SHORTEST { Err(FrameError::Undersized { length }) } else { Ok(length) }
+    }
+
+    /// Whether a message has begun and is not complete: if the stream ends now, it was cut off.
+    pub(crate) fn is_in_message(&self) -> bool {
+        self.prefix_filled > 0
+    }
+}
+
+/// The length that goes before a message.
+pub(crate) fn prefix(length: usize) -> Option<[u8; PREFIX]> {
+    u32::try_from(length).ok().map(u32::to_be_bytes)
+}
+
+/// Frames on their way out: as many as the writer takes at once, from the first byte that it has not taken yet.
+#[derive(Debug)]
+pub(crate) struct FrameWriter<F> {
+    frames: VecDeque<F>,
+    /// Bytes of the first frame that are gone.
+    written: usize,
+}
+
+/// Frames handed to the system at once.
+pub(crate) const BATCH: usize = 16;
+
+impl<F: AsRef<[u8]>> FrameWriter<F> {
+    pub(crate) fn new() -> Self {
+        Self { frames: VecDeque::new(), written: 0 }
+    }
+
+    pub(crate) fn push(&mut self, frame: F) {
+        self.frames.push_back(frame);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.frames.len() >= BATCH
+    }
+
+    /// What is to be written next, in order.
+    pub(crate) fn slices(&self) -> [IoSlice<'_>; BATCH] {
+        let mut slices = [IoSlice::new(&[]); BATCH];
+        for (at, (slice, frame)) in slices.iter_mut().zip(&self.frames).enumerate() {
+            let from = if at == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&frame.as_ref()[from..]);
+        }
+        slices
+    }
+
+    /// `count` bytes of it were taken; drops the frames that are complete.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.written += count;
+        while let Some(first) = self.frames.front() {
+            let length = first.as_ref().len();
+            if self.written < length {
+                return;
+            }
+            self.written -= length;
+            self.frames.pop_front();
+        }
+        debug_assert_eq!(self.written, 0, "no more was taken than there was");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMIT: usize = 100_000;
+
+    fn framed(message: &[u8]) -> Vec<u8> {
+        let mut bytes = prefix(message.len()).unwrap().to_vec();
+        bytes.extend_from_slice(message);
+        bytes
+    }
+
+    /// Feeds a stream in pieces of at most `piece` bytes.
+    fn read_in(reader: &mut FrameReader, mut stream: &[u8], piece: usize) -> Result<Vec<Vec<u8>>, FrameError> {
+        let mut messages = Vec::new();
+        while !stream.is_empty() {
+            let space = reader.space();
+            let count = space.len().min(piece).min(stream.len());
+            space[..count].copy_from_slice(&stream[..count]);
+            stream = &stream[count..];
+            messages.extend(reader.filled(count)?);
+            assert!(reader.body.len() <= FIRST_STEP.max(2 * reader.body_filled), "memory follows what has arrived");
+        }
+        Ok(messages)
+    }
+
+    #[test]
+    fn a_message_cut_at_any_byte_is_put_together() {
+        let message: Vec<u8> = (0..SHORTEST + 9).map(|at| u8::try_from(at).unwrap()).collect();
+        let stream = framed(&message);
+        for cut in 0..stream.len() {
+            let mut reader = FrameReader::new(LIMIT);
+            assert_eq!(read_in(&mut reader, &stream[..cut], LIMIT), Ok(vec![]));
+            assert_eq!(reader.is_in_message(), cut > 0, "a stream that ends here was cut off unless it is empty");
+            assert_eq!(read_in(&mut reader, &stream[cut..], LIMIT), Ok(vec![message.clone()]));
+            assert!(!reader.is_in_message());
+        }
+    }
+
+    #[test]
+    fn four_gibibytes_cost_nothing_but_the_connection() {
+        let mut reader = FrameReader::new(LIMIT);
+        let error = read_in(&mut reader, &[0xff; PREFIX], LIMIT).unwrap_err();
+        assert_eq!(error, FrameError::Oversized { length: 0xffff_ffff, limit: LIMIT });
+        assert_eq!(reader.body.capacity(), 0);
+    }
+
+    #[test]
+    fn the_limits_are_inclusive() {
+        let announce = |length: usize| read_in(&mut FrameReader::new(LIMIT), &prefix(length).unwrap(), LIMIT);
+        assert_eq!(announce(LIMIT), Ok(vec![]));
+        assert_eq!(announce(LIMIT + 1), Err(FrameError::Oversized { length: LIMIT + 1, limit: LIMIT }));
+        assert_eq!(announce(SHORTEST), Ok(vec![]));
+        assert_eq!(announce(SHORTEST - 1), Err(FrameError::Undersized { length: SHORTEST - 1 }));
+        assert_eq!(announce(0), Err(FrameError::Undersized { length: 0 }));
+    }
+
+    #[test]
+    fn an_announced_length_takes_memory_only_as_bytes_arrive() {
+        let mut reader = FrameReader::new(64 << 20);
+        assert_eq!(read_in(&mut reader, &prefix(64 << 20).unwrap(), LIMIT), Ok(vec![]));
+        assert_eq!(reader.capacity(), FIRST_STEP);
+        assert_eq!(read_in(&mut reader, &[0; FIRST_STEP], LIMIT), Ok(vec![]));
+        assert_eq!(reader.capacity(), 2 * FIRST_STEP);
+    }
+
+    proptest! {
+        #[test]
+        fn messages_survive_any_splitting(
+            messages in prop::collection::vec(prop::collection::vec(any::<u8>(), SHORTEST..20_000), 0..6),
+            piece in 1_usize..9_000,
+        ) {
+            let stream: Vec<u8> = messages.iter().flat_map(|message| framed(message)).collect();
+            let mut reader = FrameReader::new(LIMIT);
+            prop_assert_eq!(read_in(&mut reader, &stream, piece), Ok(messages));
+            prop_assert!(!reader.is_in_message());
+        }
+
+        #[test]
+        fn random_bytes_never_panic_nor_exceed_the_limit(stream in prop::collection::vec(any::<u8>(), 0..2_000)) {
+            let mut reader = FrameReader::new(1_000);
+            if let Ok(messages) = read_in(&mut reader, &stream, 77) {
+                prop_assert!(messages.iter().all(|message| (SHORTEST..=1_000).contains(&message.len())));
+            }
+        }
+
+        #[test]
+        fn frames_leave_in_order_whatever_the_writer_takes(
+            frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..50), 0..40),
+            takes in prop::collection::vec(1_usize..200, 1..50),
+        ) {
+            let mut waiting: VecDeque<Vec<u8>> = frames.iter().cloned().collect();
+            let mut takes = takes.into_iter().cycle();
+            let mut writer = FrameWriter::new();
+            let mut sent = Vec::new();
+            loop {
+                while !writer.is_full() && let Some(frame) = waiting.pop_front() {
+                    writer.push(frame);
+                }
+                if writer.is_empty() {
+                    break;
+                }
+                let offered: Vec<u8> = writer.slices().iter().flat_map(|slice| slice.iter().copied()).collect();
+                let taken = takes.next().unwrap().min(offered.len());
+                sent.extend_from_slice(&offered[..taken]);
+                writer.advance(taken);
+            }
+            prop_assert_eq!(sent, frames.concat());
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What the adapters of `gossip-core` to async runtimes share: the order in which a node is pumped, connections and
+//! framing, addresses and their resolution, the commands of handles, and what handles show.
+//!
+//! Applications use an adapter, such as `gossip-tokio`, which names the [`Cluster`] of its runtime. A new adapter
+//! implements [`Runtime`] and the socket traits beside it, and decides nothing.
+//!
+//! A node is one task that owns everything and never waits for one thing alone: it takes what arrived, then commands,
+//! then timers that are due; sends until the socket is full; and shows what changed, before it tells of it. Each
+//! connection is a task of its own, bounded in both directions, so that a peer that stops reading or writing costs its
+//! own queue and nobody's time.
+
+mod address;
+mod callback;
+mod cluster;
+mod command;
+mod config;
+mod error;
+mod framing;
+mod join;
+mod link;
+mod links;
+#[cfg(test)]
+mod memory;
+mod pump;
+mod queue;
+mod report;
+mod resolve;
+mod runtime;
+mod seeds;
+mod shared;
+mod snapshot;
+mod sockets;
+mod start;
+mod stats;
+mod subscribe;
+mod waiting;
+
+use std::net::SocketAddr;
+
+pub use address::{AddressError, AddressProblem, DEFAULT_PORT, Endpoint};
+pub use cluster::{Cluster, LeaveReport};
+pub use config::Config;
+pub use error::{
+    CommandError, ForgetError, LeaveError, MetadataError, ResolveError, SeedsError, StartError, StopReason,
+};
+pub use gossip_core::{
+    Cause, ConfigError, DropReason, ForgetScope, Incarnation, Instant, MemberState, MessageKind, Metadata, NodeId,
+    ParseNodeIdError, Phase, PhaseError, RejectReason, Value, Versions,
+};
+pub use join::{JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport};
+pub use resolve::{Resolver, Resolving};
+pub use runtime::{Datagrams, Listener, Runtime, SocketBuffers, Timer};
+pub use snapshot::{Counts, Snapshot};
+pub use stats::{Counter, DriverStats, Stats};
+pub use subscribe::{CallbackId, Events};
+
+/// The protocol, for those who need its own types: errors of single operations, settings, counters.
+pub use gossip_core as protocol;
+
+/// A member as this node knows it. Cloning is cheap.
+pub type Member = gossip_core::Member<SocketAddr>;
+/// Something the application may want to know.
+pub type Event = gossip_core::Event<SocketAddr>;
+/// A change of one row of the member table.
+pub type MemberChange = gossip_core::MemberChange<SocketAddr>;

@@ -1,0 +1,463 @@
+//! All connections of a node: opened when needed, one for each address, reused, bounded, closed when idle.
+
+use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_channel::Sender;
+use bytes::Bytes;
+use futures_channel::oneshot;
+use tracing::debug;
+
+use crate::Config;
+use crate::framing::FrameError;
+use crate::link::{self, End, Limits, LinkError, LinkId, News, Origin, Wires};
+use crate::queue::{Budget, Level, Overflow, Queued};
+use crate::runtime::Runtime;
+use crate::stats::{Counter, Counters, DriverStats};
+
+/// Addresses of closed incoming connections that are remembered; the oldest news of them is worth the least.
+const CLOSED_REMEMBERED: usize = 4_096;
+
+/// The connections of a node, as its task sees them.
+pub(crate) struct Links<R: Runtime> {
+    runtime: R,
+    settings: Settings,
+    counters: Arc<Counters>,
+    news: Sender<News>,
+    /// A clone is in each connection's task, so that it is known when the last of them has ended.
+    tasks: Sender<Infallible>,
+    budget: Budget,
+    queued: Level,
+    table: HashMap<LinkId, Link>,
+    /// The link that frames to an address go over.
+    routes: HashMap<SocketAddr, LinkId>,
+    /// Incoming links without a valid message, the oldest first.
+    unproven: BTreeSet<LinkId>,
+    /// Incoming connections that ended not long ago: nobody listens at their addresses.
+    closed: HashMap<SocketAddr, Instant>,
+    incoming: usize,
+    outgoing: usize,
+    last_id: u64,
+    /// No link has been idle for too long before this.
+    next_sweep: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    link: Limits,
+    first_frame_timeout: Duration,
+    idle_timeout: Duration,
+    remember_closed: Duration,
+    max_connections: usize,
+    max_unproven: usize,
+    link_queue: usize,
+    total_queue: usize,
+}
+
+struct Link {
+    address: SocketAddr,
+    direction: Direction,
+    /// When it was accepted or its dial began.
+    opened: Instant,
+    /// When a message was last received or queued, or the link began to close.
+    used: Instant,
+    /// When a message was last queued.
+    sent: Option<Instant>,
+    queued: Level,
+    wires: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Incoming,
+    Outgoing,
+}
+
+/// What holds a connection's task at work. Dropping the queue makes it finish, dropping the kill ends it at once.
+enum State {
+    Open { queue: Sender<Queued>, kill: oneshot::Sender<Infallible> },
+    Closing { _kill: oneshot::Sender<Infallible> },
+    Killed,
+}
+
+/// What the protocol made of a stream message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is one of ours: the connection may stay.
+    Valid,
+    /// It is whole but of another cluster: it may be answered, but proves nothing.
+    Foreign,
+    /// Nothing could be made of it.
+    Garbage,
+}
+
+/// A frame cannot be delivered: the protocol is to be told that the address cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unreachable;
+
+impl<R: Runtime> Links<R> {
+    pub(crate) fn new(
+        runtime: R,
+        config: &Config,
+        counters: Arc<Counters>,
+        news: Sender<News>,
+        tasks: Sender<Infallible>,
+    ) -> Self {
+        Self {
+            runtime,
+            settings: Settings::of(config),
+            counters,
+            news,
+            tasks,
+            budget: Budget::new(config.receive_queue_bytes),
+            queued: Level::default(),
+            table: HashMap::new(),
+            routes: HashMap::new(),
+            unproven: BTreeSet::new(),
+            closed: HashMap::new(),
+            incoming: 0,
+            outgoing: 0,
+            last_id: 0,
+            next_sweep: None,
+        }
+    }
+
+    /// Takes in a connection that a peer has opened.
+    pub(crate) fn accept(&mut self, now: Instant, stream: R::Stream, address: SocketAddr) {
+        self.counters.count(Counter::ConnectionsAccepted);
+        if let Some(&stale) = self.routes.get(&address) {
+            if self.table.get(&stale).is_some_and(|link| link.direction == Direction::Outgoing) {
+                self.counters.count(Counter::ConnectionsRefused);
+                debug!(%address, "refused a connection from an address that this node is connected to");
+                return;
+            }
+            // The peer uses the port again, so its earlier connection is gone.
+            self.kill(stale);
+        }
+        let crowded =
+            self.unproven.len() >= self.settings.max_unproven || self.incoming >= self.settings.max_connections;
+        if crowded && let Some(&oldest) = self.unproven.first() {
+            self.counters.count(Counter::UnprovenEvicted);
+            self.kill(oldest);
+        }
+        if self.incoming >= self.settings.max_connections {
+            self.counters.count(Counter::ConnectionsRefused);
+            debug!(%address, limit = self.settings.max_connections, "refused a connection: too many are open");
+            return;
+        }
+        let id = self.open(now, Origin::Accepted(stream), address, Direction::Incoming);
+        self.unproven.insert(id);
+    }
+
+    /// Queues a frame, length included, for the link to `to`, which is opened if need be.
+    ///
+    /// `is_listening` tells whether `to` is known as an address where a node listens; it is asked only about addresses
+    /// that a connection came from.
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        frame: Bytes,
+        is_listening: impl FnOnce() -> bool,
+    ) -> Result<(), Unreachable> {
+        let id = match self.routes.get(&to) {
+            Some(&id) => id,
+            None => self.dial(now, to, is_listening)?,
+        };
+        let Some(link) = self.table.get_mut(&id) else { return Err(Unreachable) };
+        let State::Open { queue, .. } = &link.wires else { return Err(Unreachable) };
+        let limits = (self.settings.link_queue, self.settings.total_queue);
+        match Queued::new(frame, (&link.queued, limits.0), (&self.queued, limits.1)) {
+            Ok(queued) => {
+                link.used = now;
+                link.sent = Some(now);
+                // A task that has ended in between is reported by its end.
+                let _ = queue.try_send(queued);
+                Ok(())
+            }
+            Err(Overflow::Link) => {
+                self.counters.count(Counter::LinkQueueOverflows);
+                debug!(address = %to, limit = limits.0, "closed a connection: the peer does not read what is sent");
+                self.kill(id);
+                Err(Unreachable)
+            }
+            Err(Overflow::Total) => {
+                self.counters.count(Counter::TotalQueueOverflows);
+                debug!(address = %to, limit = limits.1, "dropped a message: too much waits for all peers together");
+                Err(Unreachable)
+            }
+        }
+    }
+
+    fn dial(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        is_listening: impl FnOnce() -> bool,
+    ) -> Result<LinkId, Unreachable> {
+        if let Some(&since) = self.closed.get(&to) {
+            let recent = now.saturating_duration_since(since) < self.settings.remember_closed;
+            if recent && !is_listening() {
+                self.counters.count(Counter::RepliesToClosed);
+                return Err(Unreachable);
+            }
+            self.closed.remove(&to);
+        }
+        if self.outgoing >= self.settings.max_connections && !self.close_least_used() {
+            self.counters.count(Counter::DialsRefused);
+            debug!(address = %to, limit = self.settings.max_connections, "not connected: too many connections are open");
+            return Err(Unreachable);
+        }
+        self.counters.count(Counter::Dials);
+        Ok(self.open(now, Origin::Dial(to), to, Direction::Outgoing))
+    }
+
+    fn open(&mut self, now: Instant, origin: Origin<R::Stream>, address: SocketAddr, direction: Direction) -> LinkId {
+        self.last_id += 1;
+        let id = LinkId(self.last_id);
+        // Bounded in bytes: what is in it was admitted by both levels.
+        let (queue, frames) = async_channel::unbounded();
+        let (kill, killed) = oneshot::channel();
+        let queued = Level::default();
+        let wires = Wires {
+            runtime: self.runtime.clone(),
+            link: id,
+            limits: self.settings.link,
+            queue: frames,
+            queued: queued.clone(),
+            budget: self.budget.clone(),
+            news: self.news.clone(),
+        };
+        let task = self.tasks.clone();
+        self.runtime.spawn(async move {
+            link::run(origin, wires, killed).await;
+            drop(task);
+        });
+        let wires = State::Open { queue, kill };
+        self.table.insert(id, Link { address, direction, opened: now, used: now, sent: None, queued, wires });
+        self.routes.insert(address, id);
+        match direction {
+            Direction::Incoming => self.incoming += 1,
+            Direction::Outgoing => self.outgoing += 1,
+        }
+        let idle_at = now + self.settings.idle_timeout;
+        self.next_sweep = Some(self.next_sweep.map_or(idle_at, |at| at.min(idle_at)));
+        id
+    }
+
+    /// A message arrived over this link: the address that answers go to. `None` if the link was given up.
+    pub(crate) fn received(&mut self, now: Instant, id: LinkId) -> Option<SocketAddr> {
+        self.counters.count(Counter::FramesReceived);
+        let link = self.table.get_mut(&id).filter(|link| !matches!(link.wires, State::Killed))?;
+        if matches!(link.wires, State::Open { .. }) {
+            link.used = now;
+        }
+        Some(link.address)
+    }
+
+    /// Acts on what the protocol made of a message from this link.
+    pub(crate) fn judge(&mut self, id: LinkId, verdict: Verdict) {
+        match verdict {
+            Verdict::Valid => {
+                self.unproven.remove(&id);
+            }
+            Verdict::Foreign => {}
+            Verdict::Garbage => {
+                self.counters.count(Counter::LinksRejected);
+                if let Some(link) = self.table.get(&id) {
+                    debug!(address = %link.address, "closed a connection: it carries something else than this protocol");
+                }
+                self.kill(id);
+            }
+        }
+    }
+
+    /// The peer will send no more: this side finishes as well.
+    pub(crate) fn peer_closed(&mut self, now: Instant, id: LinkId) {
+        self.close(now, id);
+    }
+
+    /// The link is gone. Returns its address if something that was sent over it may not have arrived.
+    pub(crate) fn ended(&mut self, now: Instant, id: LinkId, end: &End) -> Option<SocketAddr> {
+        let was_killed = self.table.get(&id).is_none_or(|link| matches!(link.wires, State::Killed));
+        let was_unproven = self.unproven.contains(&id);
+        self.detach(now, id);
+        let link = self.table.remove(&id)?;
+        if self.table.is_empty() {
+            self.next_sweep = None;
+        }
+        let address = link.address;
+        match end {
+            _ if was_killed => None,
+            End::Done | End::Killed => None,
+            End::NotOpened(error) => {
+                self.counters.count(Counter::DialFailures);
+                debug!(%address, %error, "cannot connect");
+                Some(address)
+            }
+            End::Broken { error, unsent } => {
+                self.count_breakage(error, was_unproven);
+                debug!(%address, %error, incoming = link.direction == Direction::Incoming, "a connection broke");
+                // What was written shortly before may not have arrived either.
+                let doubtful =
+                    link.sent.is_some_and(|at| now.saturating_duration_since(at) < self.settings.remember_closed);
+                (*unsent || doubtful).then_some(address)
+            }
+        }
+    }
+
+    fn count_breakage(&self, error: &LinkError, was_unproven: bool) {
+        self.counters.count(Counter::LinksBroken);
+        self.counters.count(match error {
+            LinkError::Frame(FrameError::Oversized { .. }) => Counter::FramesOversized,
+            LinkError::Frame(FrameError::Undersized { .. }) => Counter::FramesUndersized,
+            LinkError::Truncated => Counter::FramesTruncated,
+            LinkError::ReadTimeout if was_unproven => Counter::FirstFrameTimeouts,
+            LinkError::ReadTimeout => Counter::ReadTimeouts,
+            LinkError::WriteTimeout => Counter::WriteTimeouts,
+            LinkError::ReceiveQueue => Counter::ReceiveQueueOverflows,
+            LinkError::Io(_) | LinkError::Panicked => return,
+        });
+    }
+
+    /// A node is said to listen at this address, whatever came from there before.
+    pub(crate) fn expect_listener(&mut self, address: &SocketAddr) {
+        self.closed.remove(address);
+    }
+
+    /// When [`sweep`](Self::sweep) has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let oldest = self.unproven.first().and_then(|id| self.table.get(id));
+        let first_frame = oldest.map(|link| link.opened + self.settings.first_frame_timeout);
+        [first_frame, self.next_sweep].into_iter().flatten().min()
+    }
+
+    /// Closes what was silent for too long.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        while let Some(&id) = self.unproven.first() {
+            let opened = self.table.get(&id).map(|link| link.opened);
+            if opened.is_some_and(|opened| now < opened + self.settings.first_frame_timeout) {
+                break;
+            }
+            self.counters.count(Counter::FirstFrameTimeouts);
+            self.kill(id);
+            self.unproven.remove(&id);
+        }
+        if self.next_sweep.is_none_or(|at| now < at) {
+            return;
+        }
+        let due: Vec<LinkId> =
+            self.table.iter().filter(|(_, link)| self.idle_at(link) <= now).map(|(&id, _)| id).collect();
+        for id in due {
+            match self.table.get(&id).map(|link| &link.wires) {
+                Some(State::Open { .. }) => {
+                    self.counters.count(Counter::IdleClosed);
+                    self.close(now, id);
+                }
+                _ => self.kill(id),
+            }
+        }
+        let live = self.table.values().filter(|link| !matches!(link.wires, State::Killed));
+        self.next_sweep = live.map(|link| self.idle_at(link)).min();
+    }
+
+    /// Whoever opened a connection closes it first, so that few are closed while the other side begins to use them.
+    fn idle_at(&self, link: &Link) -> Instant {
+        let patience = match link.direction {
+            Direction::Outgoing => self.settings.idle_timeout,
+            Direction::Incoming => self.settings.idle_timeout * 2,
+        };
+        link.used + patience
+    }
+
+    pub(crate) fn gauges(&self) -> DriverStats {
+        DriverStats::gauges(self.table.len(), self.unproven.len(), self.queued.bytes())
+    }
+
+    /// Closes the outgoing link that was not used for the longest time, if one has nothing to send.
+    fn close_least_used(&mut self) -> bool {
+        let open = self.table.iter().filter(|(_, link)| {
+            link.direction == Direction::Outgoing
+                && matches!(link.wires, State::Open { .. })
+                && link.queued.bytes() == 0
+        });
+        let Some((&id, link)) = open.min_by_key(|(_, link)| link.used) else { return false };
+        let used = link.used;
+        self.counters.count(Counter::IdleClosed);
+        self.close(used, id);
+        true
+    }
+
+    /// Lets a link finish what is queued and then close.
+    fn close(&mut self, now: Instant, id: LinkId) {
+        self.detach(now, id);
+        if let Some(link) = self.table.get_mut(&id) {
+            link.used = now;
+            if let State::Open { kill, .. } = std::mem::replace(&mut link.wires, State::Killed) {
+                link.wires = State::Closing { _kill: kill };
+            }
+        }
+    }
+
+    /// Ends a link at once.
+    fn kill(&mut self, id: LinkId) {
+        let now = self.runtime.now();
+        self.detach(now, id);
+        if let Some(link) = self.table.get_mut(&id) {
+            link.wires = State::Killed;
+        }
+    }
+
+    /// Takes an open link out of the routes and the limits; its task is still at work.
+    fn detach(&mut self, now: Instant, id: LinkId) {
+        self.unproven.remove(&id);
+        let Some(link) = self.table.get(&id).filter(|link| matches!(link.wires, State::Open { .. })) else { return };
+        if self.routes.get(&link.address) == Some(&id) {
+            self.routes.remove(&link.address);
+        }
+        match link.direction {
+            Direction::Outgoing => self.outgoing -= 1,
+            Direction::Incoming => {
+                self.incoming -= 1;
+                let address = link.address;
+                self.remember_closed(now, address);
+            }
+        }
+    }
+
+    fn remember_closed(&mut self, now: Instant, address: SocketAddr) {
+        if self.closed.len() >= CLOSED_REMEMBERED {
+            let span = self.settings.remember_closed;
+            self.closed.retain(|_, since| now.saturating_duration_since(*since) < span);
+        }
+        if self.closed.len() < CLOSED_REMEMBERED {
+            self.closed.insert(address, now);
+        }
+    }
+}
+
+impl Settings {
+    fn of(config: &Config) -> Self {
+        Self {
+            link: Limits {
+                max_message: config.protocol.max_message,
+                dial_timeout: config.dial_timeout,
+                read_timeout: config.first_frame_timeout,
+                write_timeout: config.write_timeout,
+            },
+            first_frame_timeout: config.first_frame_timeout,
+            idle_timeout: config.idle_timeout,
+            remember_closed: config.protocol.join_timeout,
+            max_connections: config.max_connections,
+            max_unproven: config.max_unproven,
+            link_queue: config.link_queue_bytes,
+            total_queue: config.total_queue_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

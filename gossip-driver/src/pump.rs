@@ -1,0 +1,415 @@
+//! The task of a node: what arrived, then commands, then timers, then what is to be sent, then what is to be told.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender};
+use futures_util::{FutureExt, Stream};
+use gossip_core::{Channel, DropReason, Node, Phase, PhaseError, Stats};
+use tracing::{Span, error, info, info_span};
+
+use crate::callback::text_of;
+use crate::command::Command;
+use crate::link::News;
+use crate::links::{Links, Verdict};
+use crate::report;
+use crate::seeds::SeedWord;
+use crate::shared::{Running, Shared, Status};
+use crate::sockets::{Acceptor, Mailbox, Received, Sent};
+use crate::waiting::Waiting;
+use crate::{Config, Event, Runtime, Snapshot, StopReason, Timer};
+
+/// Messages from connections that may wait; their readers wait beyond it.
+const NEWS: usize = 64;
+/// Connections accepted before anything else is looked at.
+const ACCEPTS: usize = 16;
+/// Packets sent before anything else is looked at.
+const TRANSMITS: usize = 512;
+/// Passes in a row for which timers may wait while the socket is not yet read empty.
+const PATIENCE: u32 = 8;
+/// How much longer than `leave_timeout` a node waits for its own word that it has left.
+const LEAVE_GRACE: Duration = Duration::from_secs(1);
+
+/// Between the clock of the runtime and that of the node, which counts from the start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new(origin: Instant) -> Self {
+        Self { origin }
+    }
+
+    /// The node's word for this moment.
+    pub(crate) fn read(self, now: Instant) -> gossip_core::Instant {
+        gossip_core::Instant::from_duration(now.saturating_duration_since(self.origin))
+    }
+
+    /// The runtime's word for a deadline of the node; `None` if it never comes.
+    fn deadline(self, at: gossip_core::Instant) -> Option<Instant> {
+        self.origin.checked_add(Duration::from_micros(at.as_micros()))
+    }
+}
+
+/// What a node's task is made of.
+pub(crate) struct Parts<R: Runtime> {
+    pub(crate) runtime: R,
+    pub(crate) clock: Clock,
+    pub(crate) node: Node<SocketAddr>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) datagrams: R::Datagrams,
+    pub(crate) listener: R::Listener,
+    pub(crate) bound: SocketAddr,
+    /// Closed when the last handle is dropped.
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) seed_words: Sender<SeedWord>,
+    pub(crate) seed_addresses: Receiver<Vec<SocketAddr>>,
+    pub(crate) tasks: Sender<Infallible>,
+}
+
+/// A node with its sockets, connections and commands.
+pub(crate) struct Pump<R: Runtime> {
+    runtime: R,
+    clock: Clock,
+    node: Node<SocketAddr>,
+    shared: Arc<Shared>,
+    mailbox: Mailbox<R>,
+    acceptor: Acceptor<R>,
+    links: Links<R>,
+    news: Pin<Box<Receiver<News>>>,
+    /// `None` once the last handle is dropped.
+    commands: Option<Pin<Box<Receiver<Command>>>>,
+    seed_words: Sender<SeedWord>,
+    seed_addresses: Pin<Box<Receiver<Vec<SocketAddr>>>>,
+    waiting: Waiting,
+    timer: R::Timer,
+    /// What the timer is set to.
+    armed: Option<Instant>,
+    /// When a node without handles stops at the latest.
+    leave_by: Option<Instant>,
+    leave_timeout: Duration,
+    budget: usize,
+    /// Passes in a row for which timers had to wait.
+    deferred: u32,
+    stop: Option<StopReason>,
+    span: Span,
+}
+
+/// Runs a node until it stops, and tells its handles why it did. `_task` is held for as long.
+pub(crate) async fn run<R: Runtime>(mut pump: Pump<R>, running: Running, _task: Sender<Infallible>) {
+    let span = pump.span.clone();
+    let work = poll_fn(move |cx| pump.poll(cx));
+    // What unwinds is dropped with everything it could have left half-done.
+    let reason = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(reason) => reason,
+        Err(panic) => StopReason::Panicked { message: text_of(&*panic).to_owned() },
+    };
+    let _entered = span.enter();
+    match &reason {
+        StopReason::Panicked { .. } | StopReason::Socket { .. } => error!(%reason, "the node stopped"),
+        _ => info!(%reason, "the node stopped"),
+    }
+    running.stops(reason);
+}
+
+impl<R: Runtime> Pump<R> {
+    pub(crate) fn new(parts: Parts<R>, config: &Config) -> Self {
+        let Parts { runtime, clock, node, shared, tasks, .. } = parts;
+        let (news_sender, news) = async_channel::bounded(NEWS);
+        let counters = Arc::clone(&shared.counters);
+        let links = Links::new(runtime.clone(), config, Arc::clone(&counters), news_sender, tasks);
+        let timer = runtime.timer(runtime.now());
+        let span = info_span!("gossip", node = %node.id());
+        Self {
+            runtime,
+            clock,
+            shared,
+            mailbox: Mailbox::new(parts.datagrams, parts.bound, Arc::clone(&counters)),
+            acceptor: Acceptor::new(parts.listener, counters),
+            links,
+            news: Box::pin(news),
+            commands: Some(Box::pin(parts.commands)),
+            seed_words: parts.seed_words,
+            seed_addresses: Box::pin(parts.seed_addresses),
+            waiting: Waiting::default(),
+            timer,
+            armed: None,
+            leave_by: None,
+            leave_timeout: config.protocol.leave_timeout,
+            budget: config.receive_budget,
+            deferred: 0,
+            stop: None,
+            span,
+            node,
+        }
+    }
+
+    /// One pass; ready when the node stops.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<StopReason> {
+        let span = self.span.clone();
+        let _entered = span.enter();
+        let now = self.runtime.now();
+        // What has arrived may be the answer that a timer waits for, so it comes first.
+        let unread = self.receive(cx, now);
+        let mut again = unread;
+        again |= self.accept(cx, now);
+        again |= self.listen_to_links(cx, now);
+        again |= self.obey(cx, now);
+        self.take_seeds(cx, now);
+        self.fire_timers(unread);
+        again |= self.transmit(cx);
+        self.show();
+        if let Some(reason) = self.stop.take() {
+            return Poll::Ready(reason);
+        }
+        again |= self.rearm(cx);
+        if again {
+            // Others may run in between.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Hands datagrams to the node; true if there may be more.
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let time = self.clock.read(now);
+        for _ in 0..self.budget {
+            match self.mailbox.receive(cx, now) {
+                Received::Datagram { from, packet } => self.node.handle_datagram(time, from, packet),
+                Received::Noise => {}
+                Received::Nothing => return false,
+                Received::Failed(error) => {
+                    self.stop = Some(StopReason::Socket { protocol: "UDP", error });
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        for _ in 0..ACCEPTS {
+            match self.acceptor.accept(cx, now) {
+                Some((stream, address)) => self.links.accept(now, stream, address),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn listen_to_links(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        for _ in 0..self.budget {
+            match self.news.as_mut().poll_next(cx) {
+                Poll::Ready(Some(news)) => self.hear(now, news),
+                Poll::Ready(None) | Poll::Pending => return false,
+            }
+        }
+        true
+    }
+
+    fn hear(&mut self, now: Instant, news: News) {
+        let time = self.clock.read(now);
+        match news {
+            News::Message { link, mut packet, held } => {
+                let Some(from) = self.links.received(now, link) else { return };
+                let before = self.node.stats();
+                self.node.handle_message(time, from, &mut packet);
+                self.links.judge(link, verdict(&before, &self.node.stats()));
+                // The memory of the message counts until here.
+                drop(held);
+            }
+            News::PeerClosed { link } => self.links.peer_closed(now, link),
+            News::Ended { link, end } => {
+                if let Some(address) = self.links.ended(now, link, &end) {
+                    self.node.handle_unreachable(time, &address);
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        for _ in 0..self.budget {
+            let Some(commands) = &mut self.commands else { return false };
+            match commands.as_mut().poll_next(cx) {
+                Poll::Ready(Some(command)) => self.carry_out(now, command),
+                Poll::Ready(None) => {
+                    self.commands = None;
+                    self.leave_unattended(now);
+                }
+                Poll::Pending => return false,
+            }
+        }
+        true
+    }
+
+    fn carry_out(&mut self, now: Instant, command: Command) {
+        let time = self.clock.read(now);
+        match command {
+            Command::Join { address, reply } => {
+                self.links.expect_listener(&address);
+                if self.waiting.is_joining(&address) {
+                    return self.waiting.join(address, reply);
+                }
+                match self.node.join(time, address) {
+                    Ok(()) => self.waiting.join(address, reply),
+                    Err(error) => self.waiting.ready(reply, Err(error)),
+                }
+            }
+            Command::Leave { reply } => match self.node.leave(time) {
+                Ok(()) => self.waiting.leave(reply),
+                Err(PhaseError::Leaving) if self.node.phase() == Phase::Leaving => self.waiting.leave(reply),
+                Err(error) => self.waiting.ready(reply, Err(error)),
+            },
+            Command::Forget { id, scope, reply } => {
+                let result = self.node.forget(time, id, scope);
+                self.waiting.ready(reply, result);
+            }
+            Command::SetMetadata { key, value, reply } => {
+                let result = self.node.set_metadata(time, &key, value);
+                self.waiting.ready(reply, result);
+            }
+            Command::RemoveMetadata { key, reply } => {
+                let result = self.node.remove_metadata(time, &key);
+                self.waiting.ready(reply, result);
+            }
+            Command::Shutdown => self.stop = Some(StopReason::Shutdown),
+        }
+    }
+
+    /// The last handle was dropped: leaves, and stops when that is done.
+    fn leave_unattended(&mut self, now: Instant) {
+        let leaving = self.node.leave(self.clock.read(now));
+        match (leaving, self.node.phase()) {
+            (_, Phase::Left | Phase::Contested) => self.stop = Some(StopReason::Dropped),
+            _ => self.leave_by = Some(now + self.leave_timeout + LEAVE_GRACE),
+        }
+    }
+
+    fn take_seeds(&mut self, cx: &mut Context<'_>, now: Instant) {
+        while let Poll::Ready(Some(addresses)) = self.seed_addresses.as_mut().poll_next(cx) {
+            for address in &addresses {
+                self.links.expect_listener(address);
+            }
+            self.node.set_seeds(self.clock.read(now), addresses);
+        }
+    }
+
+    /// Lets timers fire that are due, unless what would stop them may lie unread in the socket.
+    fn fire_timers(&mut self, unread: bool) {
+        if unread && self.deferred < PATIENCE {
+            self.deferred += 1;
+            return;
+        }
+        self.deferred = 0;
+        let now = self.runtime.now();
+        let time = self.clock.read(now);
+        if self.node.poll_timeout().is_some_and(|at| at <= time) {
+            self.node.handle_timeout(time);
+        }
+        if self.links.deadline().is_some_and(|at| at <= now) {
+            self.links.sweep(now);
+        }
+        if self.leave_by.is_some_and(|at| at <= now) {
+            self.stop = Some(StopReason::Dropped);
+        }
+    }
+
+    /// Sends until nothing is left or the socket is full; true if there is more and the socket is not full.
+    fn transmit(&mut self, cx: &mut Context<'_>) -> bool {
+        let now = self.runtime.now();
+        let time = self.clock.read(now);
+        for _ in 0..TRANSMITS {
+            if self.mailbox.send_held(cx) == Sent::Blocked {
+                return false;
+            }
+            let buffer = self.mailbox.empty_buffer();
+            let Some(transmit) = self.node.poll_transmit(time, buffer) else { return false };
+            match transmit.channel {
+                Channel::Datagram => self.mailbox.hold(transmit.to),
+                Channel::Stream => {
+                    let frame = self.mailbox.take_frame();
+                    for to in transmit.to {
+                        let is_listening = || self.node.members().any(|member| member.address == to);
+                        if self.links.send(now, to, frame.clone(), is_listening).is_err() {
+                            self.node.handle_unreachable(time, &to);
+                        }
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Shows what changed: first the table, then answers and events, which readers may compare with the table.
+    fn show(&mut self) {
+        if self.shared.snapshot.load().version() != self.node.table_version() {
+            self.shared.snapshot.store(Arc::new(Snapshot::of(&self.node)));
+        }
+        self.shared.publish(&Status::of(&self.node, self.links.gauges()));
+        self.waiting.answer();
+        while let Some(event) = self.node.poll_event() {
+            report::log(&event);
+            self.act_on(&event);
+            self.shared.subscribers.publish(&event);
+        }
+    }
+
+    fn act_on(&mut self, event: &Event) {
+        self.waiting.happened(event);
+        // Where there is no room for a word about a seed, many are waiting that say the same.
+        match event {
+            Event::JoinAccepted { address, .. } => drop(self.seed_words.try_send(SeedWord::Accepted(*address))),
+            Event::JoinFailed { address, .. } => drop(self.seed_words.try_send(SeedWord::Failed(*address))),
+            Event::Left { .. } if self.commands.is_none() => self.stop = Some(StopReason::Dropped),
+            _ => {}
+        }
+    }
+
+    /// Sets the timer for what is due next; true if something is due already.
+    fn rearm(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadlines = [
+            self.node.poll_timeout().and_then(|at| self.clock.deadline(at)),
+            self.links.deadline(),
+            self.mailbox.deadline(),
+            self.acceptor.deadline(),
+            self.leave_by,
+        ];
+        let Some(deadline) = deadlines.into_iter().flatten().min() else {
+            self.armed = None;
+            return false;
+        };
+        if self.armed != Some(deadline) {
+            self.armed = Some(deadline);
+            self.timer.reset(deadline);
+        }
+        if self.timer.poll_fired(cx).is_pending() {
+            return false;
+        }
+        self.armed = None;
+        true
+    }
+}
+
+/// What the node made of a message, by what it counted as dropped.
+fn verdict(before: &Stats, after: &Stats) -> Verdict {
+    let grew = |reason: &DropReason| after.dropped(*reason) > before.dropped(*reason);
+    let garbage =
+        [DropReason::Truncated, DropReason::Oversized, DropReason::Version, DropReason::Flags, DropReason::Malformed];
+    if garbage.iter().any(grew) {
+        Verdict::Garbage
+    } else if grew(&DropReason::Cluster) {
+        Verdict::Foreign
+    } else {
+        Verdict::Valid
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! What a node shows to its handles while it runs, and how it tells them that it stopped.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arc_swap::ArcSwap;
+use async_channel::{Receiver, Sender};
+use gossip_core::{Node, Phase};
+
+use crate::stats::Counters;
+use crate::subscribe::Subscribers;
+use crate::{DriverStats, Snapshot, Stats, StopReason};
+
+/// Written by the node's task, read by the handles.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) subscribers: Subscribers,
+    pub(crate) counters: Arc<Counters>,
+    status: Mutex<Status>,
+    reason: OnceLock<StopReason>,
+    ended: Receiver<Infallible>,
+}
+
+/// The few numbers that change too often for a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Status {
+    pub(crate) protocol: gossip_core::Stats,
+    pub(crate) phase: Phase,
+    pub(crate) health_score: u32,
+    pub(crate) gauges: DriverStats,
+}
+
+impl Status {
+    pub(crate) fn of(node: &Node<SocketAddr>, gauges: DriverStats) -> Self {
+        Self { protocol: node.stats(), phase: node.phase(), health_score: node.health_score(), gauges }
+    }
+}
+
+/// Held by the node's task for as long as it runs. Whatever ends the task, the drop of this tells the handles.
+#[derive(Debug)]
+pub(crate) struct Running {
+    shared: Arc<Shared>,
+    _ended: Sender<Infallible>,
+}
+
+impl Shared {
+    pub(crate) fn new(node: &Node<SocketAddr>, event_queue: usize) -> (Arc<Self>, Running) {
+        let counters = Arc::new(Counters::new());
+        let (sender, ended) = async_channel::bounded(1);
+        let shared = Arc::new(Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::of(node)),
+            subscribers: Subscribers::new(event_queue, Arc::clone(&counters)),
+            counters,
+            status: Mutex::new(Status::of(node, DriverStats::default())),
+            reason: OnceLock::new(),
+            ended,
+        });
+        let running = Running { shared: Arc::clone(&shared), _ended: sender };
+        (shared, running)
+    }
+
+    pub(crate) fn publish(&self, status: &Status) {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = *status;
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let Status { protocol, gauges, .. } = self.status();
+        Stats { protocol, driver: self.counters.read(gauges) }
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.ended.is_closed()
+    }
+
+    /// Waits until the node has stopped.
+    pub(crate) async fn stopped(&self) -> StopReason {
+        match self.ended.recv().await {
+            Ok(never) => match never {},
+            Err(_) => self.reason.get().cloned().unwrap_or(StopReason::Aborted),
+        }
+    }
+}
+
+impl Running {
+    /// Records why the node stops; the first reason stays.
+    pub(crate) fn stops(&self, reason: StopReason) {
+        let _ = self.shared.reason.set(reason);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stops(StopReason::Aborted);
+        self.shared.subscribers.close();
+    }
+}

@@ -1,0 +1,195 @@
+//! From a configuration to a running node.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use gossip_core::{Epoch, Identity, Node, NodeId, Seed};
+use tracing::{debug, info};
+
+use crate::address::{Host, routable};
+use crate::callback::Callbacks;
+use crate::cluster::Handle;
+use crate::pump::{self, Clock, Parts, Pump};
+use crate::resolve::Lookup;
+use crate::seeds::{self, SeedWires};
+use crate::shared::Shared;
+use crate::{AddressError, Config, Endpoint, Listener, Runtime, SocketBuffers, StartError};
+
+/// How many ports are tried until one is free for both UDP and TCP.
+const PORT_ATTEMPTS: usize = 64;
+/// Words to the keeper of the seeds that may wait.
+const SEED_WORDS: usize = 64;
+
+/// Both sockets of a node, on the same port.
+struct Sockets<R: Runtime> {
+    datagrams: R::Datagrams,
+    listener: R::Listener,
+    bound: SocketAddr,
+}
+
+/// Starts a node.
+pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, StartError> {
+    config.validate()?;
+    let runtime = R::current().map_err(StartError::NoRuntime)?;
+    let bind = Endpoint::parse_bind(&config.bind, config.prefer_ipv6).map_err(StartError::BindAddress)?;
+    let advertise: Option<Endpoint> = parsed(config.advertise.as_ref()).map_err(StartError::AdvertiseAddress)?.pop();
+    let seeds = parsed(&config.seeds).map_err(StartError::SeedAddress)?;
+    let lookup = Lookup {
+        runtime: runtime.clone(),
+        resolver: config.resolver.clone(),
+        prefer_ipv6: config.prefer_ipv6,
+        timeout: config.protocol.join_timeout,
+    };
+
+    let wanted = resolved(&lookup, &bind, "bind").await?;
+    let sockets = Sockets::bind(&runtime, wanted, &config)?;
+    let bound = sockets.bound;
+    let address = match advertise {
+        Some(endpoint) => advertised(&lookup, &endpoint, bound).await?,
+        None => advertised_by_default(bound)?,
+    };
+
+    let clock = Clock::new(runtime.now());
+    let node = new_node(&config, address, clock.read(runtime.now()))?;
+    let id = node.id();
+    let (shared, running) = Shared::new(&node, config.event_queue);
+    let (commands, orders) = async_channel::bounded(config.command_queue);
+    let (tasks, tasks_ended) = async_channel::bounded(1);
+    let (seed_words, words) = async_channel::bounded(SEED_WORDS);
+    let (seed_addresses, resolved_seeds) = async_channel::bounded(1);
+    let seed_wires = SeedWires {
+        lookup: lookup.clone(),
+        counters: Arc::clone(&shared.counters),
+        words,
+        addresses: seed_addresses,
+        bound,
+        advertised: address,
+    };
+    let Sockets { datagrams, listener, .. } = sockets;
+    let parts = Parts {
+        runtime: runtime.clone(),
+        clock,
+        node,
+        shared: Arc::clone(&shared),
+        datagrams,
+        listener,
+        bound,
+        commands: orders,
+        seed_words: seed_words.clone(),
+        seed_addresses: resolved_seeds,
+        tasks: tasks.clone(),
+    };
+    let pump = Pump::new(parts, &config);
+    runtime.spawn(seeds::keep(seeds, seed_wires, tasks.clone()));
+    runtime.spawn(pump::run(pump, running, tasks));
+    info!(node = %id, cluster = config.protocol.cluster, %bound, %address, "the node runs");
+    Ok(Handle {
+        runtime,
+        shared,
+        commands,
+        seed_words,
+        lookup,
+        clock,
+        callbacks: Callbacks::new(),
+        tasks: tasks_ended,
+        id,
+        address,
+        bind_address: bound,
+    })
+}
+
+fn parsed<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<Vec<Endpoint>, AddressError> {
+    texts.into_iter().map(|text| text.parse()).collect()
+}
+
+/// The first address of an endpoint.
+async fn resolved<R: Runtime>(
+    lookup: &Lookup<R>,
+    endpoint: &Endpoint,
+    setting: &'static str,
+) -> Result<SocketAddr, StartError> {
+    let addresses = lookup.resolve(endpoint).await.map_err(|error| StartError::Unresolvable { setting, error })?;
+    Ok(addresses[0])
+}
+
+impl<R: Runtime> Sockets<R> {
+    fn bind(runtime: &R, wanted: SocketAddr, config: &Config) -> Result<Self, StartError> {
+        let buffers = SocketBuffers { receive: config.socket_receive_buffer, send: config.socket_send_buffer };
+        let any_port = wanted.port() == 0;
+        let attempts = if any_port { PORT_ATTEMPTS } else { 1 };
+        for _ in 0..attempts {
+            let listener = runtime.bind_listener(wanted).map_err(|error| bind_error(wanted, "TCP", error))?;
+            let bound = listener.local_address().map_err(|error| bind_error(wanted, "TCP", error))?;
+            match runtime.bind_datagrams(bound, buffers) {
+                Ok(datagrams) => return Ok(Self { datagrams, listener, bound }),
+                Err(error) if any_port && error.kind() == ErrorKind::AddrInUse => {
+                    debug!(%bound, "the port is free for TCP but not for UDP; trying another one");
+                }
+                Err(error) => return Err(bind_error(bound, "UDP", error)),
+            }
+        }
+        Err(StartError::NoCommonPort { address: wanted, attempts })
+    }
+}
+
+fn bind_error(address: SocketAddr, protocol: &'static str, error: std::io::Error) -> StartError {
+    match error.kind() {
+        ErrorKind::AddrInUse => StartError::AddressInUse { address, protocol },
+        _ => StartError::Bind { address, protocol, error },
+    }
+}
+
+async fn advertised<R: Runtime>(
+    lookup: &Lookup<R>,
+    endpoint: &Endpoint,
+    bound: SocketAddr,
+) -> Result<SocketAddr, StartError> {
+    let ip = match endpoint.host() {
+        Host::Ip(ip) => *ip,
+        Host::Name(_) => resolved(lookup, endpoint, "advertise").await?.ip(),
+    };
+    if ip.is_unspecified() {
+        return Err(StartError::AdvertiseUnspecified { given: endpoint.as_str().to_owned() });
+    }
+    let port = endpoint.explicit_port().filter(|&port| port != 0).unwrap_or(bound.port());
+    Ok(SocketAddr::new(ip, port))
+}
+
+fn advertised_by_default(bound: SocketAddr) -> Result<SocketAddr, StartError> {
+    if !bound.ip().is_unspecified() {
+        return Ok(bound);
+    }
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let candidates: Vec<IpAddr> = interfaces.iter().map(if_addrs::Interface::ip).collect();
+    let ip = routable(candidates.iter().copied(), bound.is_ipv6());
+    let ip = ip.or_else(|| if bound.is_ipv6() { routable(candidates.iter().copied(), false) } else { None });
+    let ip = ip.ok_or(StartError::NotRoutable { bound })?;
+    info!(%bound, advertised = %ip, ?candidates, "advertising an interface's address; set advertise to choose another");
+    Ok(SocketAddr::new(ip, bound.port()))
+}
+
+fn new_node(config: &Config, address: SocketAddr, now: gossip_core::Instant) -> Result<Node<SocketAddr>, StartError> {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+    let epoch: [u8; 4] = random()?;
+    let seed: Seed = random()?;
+    let id = match config.id {
+        Some(id) => id,
+        None => NodeId::v7(unix_ms, u128::from_ne_bytes(random()?)),
+    };
+    let epoch = Epoch::new(unix_ms, u32::from_ne_bytes(epoch));
+    let identity = Identity::new(id, address, epoch).with_tags(config.tags.iter().cloned());
+    let mut node = Node::new(identity, config.protocol.clone(), seed, now)?;
+    for (key, value) in &config.metadata {
+        node.set_metadata(now, key, value.clone()).map_err(|error| StartError::Metadata { key: key.clone(), error })?;
+    }
+    Ok(node)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::Randomness(error.to_string()))?;
+    Ok(bytes)
+}

@@ -1,0 +1,137 @@
+//! Who is told of events: streams that the application reads, and functions that it hands in.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use async_channel::{Receiver, Sender};
+use futures_util::{Stream, StreamExt};
+
+use crate::Event;
+use crate::stats::{Counter, Counters};
+
+/// Events of a node, in order, from the moment of the subscription on.
+///
+/// A bounded number of events waits for a slow reader. Beyond it the oldest are dropped, and the next thing read is an
+/// [`Event::Missed`] that says how many. The stream ends when the node stops. It does not keep the node running: that
+/// is what [`Cluster`](crate::Cluster) handles do.
+#[derive(Debug)]
+pub struct Events {
+    queue: Pin<Box<Receiver<Event>>>,
+    missed: Arc<AtomicU64>,
+    removed: Arc<AtomicBool>,
+}
+
+impl Events {
+    /// Waits for the next event; `None` once the node has stopped and everything is read.
+    pub async fn next(&mut self) -> Option<Event> {
+        StreamExt::next(self).await
+    }
+
+    /// The next event if one is waiting.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.loss().or_else(|| self.queue.try_recv().ok())
+    }
+
+    /// Whether the subscription was removed; what still waits in it is no longer wanted.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+
+    fn loss(&self) -> Option<Event> {
+        let count = self.missed.swap(0, Ordering::Relaxed);
+        (count > 0).then_some(Event::Missed { count })
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if let Some(loss) = self.loss() {
+            return Poll::Ready(Some(loss));
+        }
+        self.queue.as_mut().poll_next(cx)
+    }
+}
+
+/// Names a callback, so that it can be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallbackId(u64);
+
+/// Everybody who is told.
+#[derive(Debug)]
+pub(crate) struct Subscribers {
+    list: Mutex<List>,
+    limit: usize,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    entries: Vec<Subscriber>,
+    last_id: u64,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    id: CallbackId,
+    queue: Sender<Event>,
+    missed: Arc<AtomicU64>,
+    removed: Arc<AtomicBool>,
+}
+
+impl Subscribers {
+    pub(crate) fn new(limit: usize, counters: Arc<Counters>) -> Self {
+        Self { list: Mutex::default(), limit, counters }
+    }
+
+    /// A new subscription; it has ended already if the node has stopped.
+    pub(crate) fn add(&self) -> (CallbackId, Events) {
+        let (sender, receiver) = async_channel::bounded(self.limit);
+        let missed = Arc::new(AtomicU64::new(0));
+        let removed = Arc::new(AtomicBool::new(false));
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.last_id += 1;
+        let id = CallbackId(list.last_id);
+        if !list.closed {
+            let (missed, removed) = (Arc::clone(&missed), Arc::clone(&removed));
+            list.entries.push(Subscriber { id, queue: sender, missed, removed });
+        }
+        (id, Events { queue: Box::pin(receiver), missed, removed })
+    }
+
+    /// Ends a subscription; whether there was one.
+    pub(crate) fn remove(&self, id: CallbackId) -> bool {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = list.entries.iter().position(|subscriber| subscriber.id == id) else {
+            return false;
+        };
+        list.entries.swap_remove(at).removed.store(true, Ordering::Release);
+        true
+    }
+
+    /// Tells everybody. Never waits: where there is no room, the oldest event gives way.
+    pub(crate) fn publish(&self, event: &Event) {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.entries.retain(|subscriber| match subscriber.queue.force_send(event.clone()) {
+            Ok(None) => true,
+            Ok(Some(oldest)) => {
+                let count = if let Event::Missed { count } = oldest { count } else { 1 };
+                self.counters.add(Counter::EventsMissed, count);
+                subscriber.missed.fetch_add(count, Ordering::Relaxed);
+                true
+            }
+            Err(_) => false,
+        });
+    }
+
+    /// Ends all subscriptions, and those to come.
+    pub(crate) fn close(&self) {
+        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.closed = true;
+        list.entries.clear();
+    }
+}

@@ -1,0 +1,116 @@
+//! Callers that wait for something to happen before their command is answered.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use gossip_core::{JoinError, PhaseError};
+
+use crate::Event;
+use crate::command::{Joined, Reply};
+
+/// Answers that are ready, and callers whose answer is an event to come.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    ready: Vec<Box<dyn FnOnce() + Send>>,
+    joins: HashMap<SocketAddr, Vec<Reply<Joined, JoinError>>>,
+    leaves: Vec<Reply<usize, PhaseError>>,
+}
+
+impl Waiting {
+    /// Answers at the next [`answer`](Self::answer), when readers can see what the command did.
+    pub(crate) fn ready<T: Send + 'static, E: Send + 'static>(&mut self, reply: Reply<T, E>, result: Result<T, E>) {
+        // Nobody may be waiting any more.
+        self.ready.push(Box::new(move || {
+            let _ = reply.send(result);
+        }));
+    }
+
+    /// Gives the answers that are ready.
+    pub(crate) fn answer(&mut self) {
+        for answer in self.ready.drain(..) {
+            answer();
+        }
+    }
+
+    /// Whether an attempt to join through this address is under way for somebody.
+    pub(crate) fn is_joining(&self, address: &SocketAddr) -> bool {
+        self.joins.contains_key(address)
+    }
+
+    pub(crate) fn join(&mut self, address: SocketAddr, reply: Reply<Joined, JoinError>) {
+        self.joins.entry(address).or_default().push(reply);
+    }
+
+    pub(crate) fn leave(&mut self, reply: Reply<usize, PhaseError>) {
+        self.leaves.push(reply);
+    }
+
+    /// Answers those who wait for this event.
+    pub(crate) fn happened(&mut self, event: &Event) {
+        match event {
+            Event::JoinAccepted { address, by, .. } => self.joined(address, &Ok(Joined { by: *by })),
+            Event::JoinFailed { address, error } => self.joined(address, &Err(error.clone())),
+            Event::Left { acknowledged } => {
+                for reply in self.leaves.drain(..) {
+                    let _ = reply.send(Ok(*acknowledged));
+                }
+            }
+            // What they wait for may be among the lost.
+            Event::Missed { .. } => {
+                for reply in std::mem::take(&mut self.joins).into_values().flatten() {
+                    let _ = reply.send(Err(JoinError::Timeout));
+                }
+                for reply in self.leaves.drain(..) {
+                    let _ = reply.send(Ok(0));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn joined(&mut self, address: &SocketAddr, result: &Result<Joined, JoinError>) {
+        for reply in self.joins.remove(address).into_iter().flatten() {
+            let _ = reply.send(result.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_channel::oneshot;
+    use futures_util::FutureExt;
+    use gossip_core::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn all_who_wait_for_one_address_get_its_answer_and_others_do_not() {
+        let mut waiting = Waiting::default();
+        let [here, there]: [SocketAddr; 2] = ["10.0.0.1:1", "10.0.0.2:1"].map(|text| text.parse().unwrap());
+        let mut answers = Vec::new();
+        for address in [here, here, there] {
+            let (reply, answer) = oneshot::channel();
+            waiting.join(address, reply);
+            answers.push(answer);
+        }
+        waiting.happened(&Event::JoinAccepted { address: here, by: NodeId::from_u128(7), members: 2 });
+        let mut got = answers.into_iter().map(FutureExt::now_or_never);
+        for _ in 0..2 {
+            assert!(matches!(got.next(), Some(Some(Ok(Ok(Joined { .. }))))));
+        }
+        assert!(matches!(got.next(), Some(None)));
+        assert!(waiting.is_joining(&there) && !waiting.is_joining(&here));
+    }
+
+    #[test]
+    fn nobody_waits_for_an_event_that_was_lost() {
+        let mut waiting = Waiting::default();
+        let (reply, join) = oneshot::channel();
+        waiting.join("10.0.0.1:1".parse().unwrap(), reply);
+        let (reply, leave) = oneshot::channel();
+        waiting.leave(reply);
+        waiting.happened(&Event::Missed { count: 1 });
+        assert!(matches!(join.now_or_never(), Some(Ok(Err(JoinError::Timeout)))));
+        assert!(matches!(leave.now_or_never(), Some(Ok(Ok(0)))));
+    }
+}

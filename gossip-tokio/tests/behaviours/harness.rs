@@ -1,0 +1,92 @@
+//! Starting nodes, and waiting for what is to happen with a deadline that is generous on a busy machine.
+
+use std::future::Future;
+use std::time::Duration;
+
+use gossip_tokio::{Cluster, Config, Event, Events, Snapshot};
+
+/// How long anything may take that takes a second or two on an idle machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The output of `work`, which must come within [`PATIENCE`].
+pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let outcome = tokio::time::timeout(PATIENCE, work).await;
+    outcome.unwrap_or_else(|_| panic!("did not happen in time: {what}"))
+}
+
+/// Settings that notice a crash within a second or two.
+pub(crate) fn quick(cluster: &str) -> Config {
+    Config::local(cluster).protocol(|protocol| {
+        protocol.probe_interval = Duration::from_millis(300);
+        protocol.probe_timeout = Duration::from_millis(120);
+        protocol.suspicion_max = 3;
+        protocol.gossip_interval = Duration::from_millis(40);
+        protocol.heal_interval = Duration::from_secs(1);
+    })
+}
+
+pub(crate) async fn start(config: Config) -> Cluster {
+    within("the start of a node", Cluster::start(config)).await.expect("the node starts")
+}
+
+/// As many nodes, all joined through the first one, each of which sees all.
+pub(crate) async fn cluster_of(name: &str, count: usize) -> Vec<Cluster> {
+    let mut nodes = vec![start(quick(name)).await];
+    while nodes.len() < count {
+        let node = start(quick(name)).await;
+        join(&node, &nodes[0]).await;
+        nodes.push(node);
+    }
+    converged(&nodes).await;
+    nodes
+}
+
+pub(crate) async fn join(node: &Cluster, other: &Cluster) {
+    let joined = within("a join", node.join([other.address().to_string()])).await;
+    joined.unwrap_or_else(|error| panic!("the join succeeds: {error}"));
+}
+
+/// Waits until each of these nodes sees all of them alive, and nobody else.
+pub(crate) async fn converged(nodes: &[Cluster]) {
+    for node in nodes {
+        let what = format!("{} sees all {} nodes", node.id(), nodes.len());
+        seen(node, &what, |members| {
+            members.counts().live() == nodes.len()
+                && nodes.iter().all(|node| members.alive().any(|member| member.id == node.id()))
+        })
+        .await;
+    }
+}
+
+/// Waits until a node's member table satisfies the condition.
+pub(crate) async fn seen(node: &Cluster, what: &str, condition: impl Fn(&Snapshot) -> bool) {
+    let mut events = node.events();
+    let satisfied = async {
+        while !condition(&node.members()) {
+            events.next().await.expect("the node runs");
+        }
+    };
+    let outcome = tokio::time::timeout(PATIENCE, satisfied).await;
+    let (members, stats) = (node.members(), node.stats());
+    assert!(outcome.is_ok(), "did not happen in time: {what}; the table is {:#?}, {stats:#?}", members.all());
+}
+
+/// Waits for the first event of which `pick` makes something.
+pub(crate) async fn event<T>(events: &mut Events, what: &str, mut pick: impl FnMut(Event) -> Option<T>) -> T {
+    within(what, async {
+        loop {
+            let event = events.next().await.expect("the node runs");
+            if let Some(picked) = pick(event) {
+                return picked;
+            }
+        }
+    })
+    .await
+}
+
+/// Shuts all of them down.
+pub(crate) async fn stop(nodes: impl IntoIterator<Item = Cluster>) {
+    for node in nodes {
+        within("a shutdown", node.shutdown()).await;
+    }
+}

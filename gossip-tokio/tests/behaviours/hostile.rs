@@ -1,0 +1,131 @@
+//! Strangers who connect and send nothing, or nonsense: they are counted, and the cluster does not care.
+
+use std::net::SocketAddr;
+
+use gossip_tokio::{Cluster, Counter, DropReason};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+
+use crate::harness::{cluster_of, converged, join, quick, start, stop, within};
+
+/// A counter reaches a value, while the node goes on.
+async fn counted(node: &Cluster, counter: Counter, at_least: u64) {
+    let reached = async {
+        while node.stats().driver.count(counter) < at_least {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(&format!("{} reaches {at_least}: {:?}", counter.name(), node.stats().driver), reached).await;
+}
+
+/// Sends these bytes over a new connection and waits until the node closes it.
+async fn is_closed_after(address: SocketAddr, bytes: &[u8]) {
+    let mut stream = within("a connection", TcpStream::connect(address)).await.expect("the node listens");
+    stream.write_all(bytes).await.expect("the node takes a few bytes");
+    let mut answer = Vec::new();
+    // A reset is as good an end as any.
+    let _ = within("the node closes the connection", stream.read_to_end(&mut answer)).await;
+    assert!(answer.is_empty(), "a stranger gets no answer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_silent_connections_block_nobody() {
+    let nodes = cluster_of("silent", 3).await;
+    let target = nodes[0].address();
+    let mut silent = Vec::new();
+    for _ in 0..1_000 {
+        silent.push(within("a connection", TcpStream::connect(target)).await.expect("the node listens"));
+    }
+    counted(&nodes[0], Counter::UnprovenEvicted, 1_000 - 128).await;
+    let gauges = nodes[0].stats().driver;
+    assert!(gauges.links_unproven <= 128, "{gauges:?}");
+
+    let late = start(quick("silent")).await;
+    join(&late, &nodes[0]).await;
+    let mut all = nodes;
+    all.push(late);
+    converged(&all).await;
+    drop(silent);
+    stop(all).await;
+}
+
+#[tokio::test]
+async fn silent_connections_are_closed_in_time() {
+    let mut config = quick("timeout");
+    config.first_frame_timeout = std::time::Duration::from_millis(300);
+    let node = start(config).await;
+    is_closed_after(node.address(), &[]).await;
+    is_closed_after(node.address(), &[0, 0]).await;
+    assert_eq!(node.stats().driver.count(Counter::FirstFrameTimeouts), 2);
+    stop([node]).await;
+}
+
+#[tokio::test]
+async fn frames_that_cannot_be_are_counted_by_what_is_wrong_with_them() {
+    let nodes = cluster_of("frames", 2).await;
+    let address = nodes[0].address();
+    let four_gib = [0xff; 4];
+    is_closed_after(address, &four_gib).await;
+    let too_long = u32::try_from((4 << 20) + 1).unwrap().to_be_bytes();
+    is_closed_after(address, &too_long).await;
+    counted(&nodes[0], Counter::FramesOversized, 2).await;
+    is_closed_after(address, &[0, 0, 0, 1, 7]).await;
+    counted(&nodes[0], Counter::FramesUndersized, 1).await;
+
+    let mut cut = within("a connection", TcpStream::connect(address)).await.expect("the node listens");
+    cut.write_all(&[0, 0, 0, 100, 1, 2, 3]).await.expect("the node takes a few bytes");
+    drop(cut);
+    counted(&nodes[0], Counter::FramesTruncated, 1).await;
+
+    // A whole frame of a plausible length that is no packet.
+    let mut garbage = vec![0, 0, 0, 100];
+    garbage.extend_from_slice(&[0xa5; 100]);
+    is_closed_after(address, &garbage).await;
+    counted(&nodes[0], Counter::LinksRejected, 1).await;
+    converged(&nodes).await;
+    stop(nodes).await;
+}
+
+#[tokio::test]
+async fn random_datagrams_are_dropped_by_reason() {
+    let nodes = cluster_of("noise", 2).await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port is free");
+    let mut byte = 1_u8;
+    for length in 0..200 {
+        let noise: Vec<u8> = (0..length)
+            .map(|_| {
+                byte = byte.wrapping_mul(109).wrapping_add(89);
+                byte
+            })
+            .collect();
+        socket.send_to(&noise, nodes[0].address()).await.expect("loopback takes datagrams");
+    }
+    within("the noise is counted", async {
+        loop {
+            let stats = nodes[0].stats().protocol;
+            if stats.dropped(DropReason::Truncated) > 0 && stats.dropped(DropReason::Version) > 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    converged(&nodes).await;
+    stop(nodes).await;
+}
+
+#[tokio::test]
+async fn the_word_that_a_port_is_closed_does_not_harm_the_socket() {
+    let mut nodes = cluster_of("icmp", 3).await;
+    // Its peers go on probing it, and the system answers that nobody listens there.
+    stop(nodes.pop()).await;
+    crate::harness::seen(&nodes[0], "the dead is noticed", |members| members.counts().dead == 1).await;
+    converged(&nodes).await;
+    within("a change", nodes[0].set_metadata("still", "here")).await.expect("the node runs");
+    let id = nodes[0].id();
+    crate::harness::seen(&nodes[1], "the change arrives", |members| {
+        members.member(id).is_some_and(|member| member.metadata.str("still").is_some())
+    })
+    .await;
+    stop(nodes).await;
+}

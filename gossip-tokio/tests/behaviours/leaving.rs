@@ -1,0 +1,85 @@
+//! A node that leaves is told from one that fails.
+
+use gossip_tokio::{Cause, CommandError, Event, MemberState, Phase, PhaseError, StopReason};
+
+use crate::harness::{cluster_of, event, quick, start, stop, within};
+
+/// Waits until this node hears that the other one left, and that it never accused it.
+async fn hears_leaving(events: &mut gossip_tokio::Events, id: gossip_tokio::NodeId) {
+    let cause = event(events, "the node leaves", |event| match event {
+        Event::Member(change) if change.member.id == id => {
+            assert_eq!(change.member.state, MemberState::Leaving, "{change:?}");
+            Some(change.cause)
+        }
+        _ => None,
+    })
+    .await;
+    assert_eq!(cause, Cause::Left);
+}
+
+#[tokio::test]
+async fn leaving_is_heard_by_all_and_acknowledged() {
+    let mut nodes = cluster_of("leave", 3).await;
+    let mut streams: Vec<_> = nodes[..2].iter().map(gossip_tokio::Cluster::events).collect();
+    let leaver = nodes.pop().expect("there are three nodes");
+    let report = within("leaving", leaver.leave()).await.expect("a node can leave");
+    assert!(report.acknowledged > 0);
+    assert_eq!(leaver.phase(), Phase::Left);
+    assert!(!leaver.is_stopped(), "it goes on running");
+    for events in &mut streams {
+        hears_leaving(events, leaver.id()).await;
+    }
+    let again = within("leaving", leaver.leave()).await;
+    assert_eq!(again, Err(CommandError::Refused(PhaseError::Leaving)));
+    stop([leaver]).await;
+    stop(nodes).await;
+}
+
+#[tokio::test]
+async fn two_calls_to_leave_get_one_answer_each() {
+    let nodes = cluster_of("leave twice", 2).await;
+    let both = async { tokio::join!(nodes[0].leave(), nodes[0].leave()) };
+    let (first, second) = within("leaving", both).await;
+    assert_eq!(first, second);
+    assert!(first.is_ok());
+    stop(nodes).await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_alone_leaves_at_once() {
+    let node = start(quick("alone")).await;
+    let report = within("leaving", node.leave()).await.expect("a node can leave");
+    assert_eq!(report.acknowledged, 0);
+    stop([node]).await;
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_leaves_and_frees_the_port() {
+    let mut nodes = cluster_of("drop", 2).await;
+    let mut events = nodes[0].events();
+    let leaver = nodes.pop().expect("there are two nodes");
+    let (id, address) = (leaver.id(), leaver.address());
+    let mut last_words = leaver.events();
+    let other_handle = leaver.clone();
+    drop(leaver);
+    assert!(!other_handle.is_stopped(), "a clone keeps the node running");
+    drop(other_handle);
+    hears_leaving(&mut events, id).await;
+    let all_read = async { while last_words.next().await.is_some() {} };
+    within("the event stream ends when the node stops", all_read).await;
+    let next = start(quick("drop").bind(address.to_string())).await;
+    stop([next]).await;
+    stop(nodes).await;
+}
+
+#[tokio::test]
+async fn a_node_without_handles_and_members_stops() {
+    let node = start(quick("nobody")).await;
+    let stopped = {
+        let node = node.clone();
+        // The future borrows a handle, so it is another one that is dropped first.
+        async move { node.stopped().await }
+    };
+    within("a shutdown", node.shutdown()).await;
+    assert_eq!(within("the reason", stopped).await, StopReason::Shutdown);
+}

@@ -1,0 +1,79 @@
+//! A node that cannot start says what is wrong, where, and what to do.
+
+use std::net::{TcpListener, UdpSocket};
+use std::time::Duration;
+
+use gossip_tokio::{Cluster, Config, StartError};
+
+use crate::harness::{quick, start, stop, within};
+
+async fn refused(config: Config) -> StartError {
+    within("the start of a node", Cluster::start(config)).await.expect_err("the node must not start")
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named_with_its_protocol() {
+    let node = start(quick("used")).await;
+    let error = refused(quick("used").bind(node.address().to_string())).await;
+    assert!(matches!(error, StartError::AddressInUse { address, protocol: "TCP" } if address == node.address()));
+    stop([node]).await;
+
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let taken = udp.local_addr().expect("it is bound");
+    let error = refused(quick("used").bind(taken.to_string())).await;
+    assert!(matches!(error, StartError::AddressInUse { address, protocol: "UDP" } if address == taken));
+    let text = error.to_string();
+    assert!(text.contains(&taken.to_string()) && text.contains("another port"), "{text}");
+    assert!(TcpListener::bind(taken).is_ok(), "nothing is left behind");
+}
+
+#[tokio::test]
+async fn each_wrong_setting_is_named() {
+    let cases = [
+        (quick("x").bind("nonsense:port"), "bind address"),
+        (quick("x").bind("203.0.113.7:0"), "cannot bind TCP address 203.0.113.7:0"),
+        (quick("x").bind("name.invalid:0"), "the bind address cannot be resolved: name.invalid"),
+        (quick("x").advertise("a b"), "advertise address"),
+        (quick("x").advertise("name.invalid"), "the advertise address cannot be resolved: name.invalid"),
+        (quick("x").advertise("0.0.0.0"), "means all interfaces"),
+        (quick("x").seed("srv+name"), "seed: address \"srv+name\""),
+        (quick("x").dial_timeout(Duration::ZERO), "dial_timeout"),
+        (quick(""), "cluster"),
+        (quick("x").metadata("", 1_i64), "metadata \"\""),
+    ];
+    for (config, expected) in cases {
+        let text = refused(config).await.to_string();
+        assert!(text.contains(expected), "{text:?} does not say {expected:?}");
+    }
+}
+
+#[test]
+fn outside_of_a_runtime_that_is_what_is_said() {
+    let mut start = std::pin::pin!(Cluster::start(quick("x")));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(outcome) = start.as_mut().poll(&mut cx) else { panic!("it has nothing to wait for") };
+    assert!(matches!(outcome, Err(StartError::NoRuntime(_))));
+}
+
+#[tokio::test]
+async fn all_interfaces_are_never_advertised() {
+    match Cluster::start(quick("any").bind("0.0.0.0:0")).await {
+        Ok(node) => {
+            assert!(node.bind_address().ip().is_unspecified());
+            assert!(!node.address().ip().is_unspecified() && !node.address().ip().is_loopback());
+            assert_eq!(node.address().port(), node.bind_address().port());
+            stop([node]).await;
+        }
+        Err(error) => assert!(matches!(error, StartError::NotRoutable { .. }), "{error}"),
+    }
+}
+
+#[tokio::test]
+async fn an_advertised_address_without_a_port_has_the_bound_one() {
+    let node = start(quick("advertised").advertise("192.0.2.1")).await;
+    assert_eq!(node.address().to_string(), format!("192.0.2.1:{}", node.bind_address().port()));
+    stop([node]).await;
+    let node = start(quick("advertised").advertise("192.0.2.1:80")).await;
+    assert_eq!(node.address().to_string(), "192.0.2.1:80");
+    stop([node]).await;
+}

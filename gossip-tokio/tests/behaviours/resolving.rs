@@ -1,0 +1,71 @@
+//! Names of seeds are resolved by the resolver in use, and again when they no longer lead anywhere.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use gossip_tokio::{Counter, Resolver, Resolving};
+
+use crate::harness::{converged, quick, start, stop, within};
+
+/// Names that can be moved while nodes run.
+#[derive(Clone, Default)]
+struct Registry(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Registry {
+    fn set(&self, addresses: impl IntoIterator<Item = SocketAddr>) {
+        *self.0.lock().expect("nobody panics") = addresses.into_iter().collect();
+    }
+}
+
+impl Resolver for Registry {
+    fn resolve<'a>(&'a self, host: &'a str, _port: u16) -> Resolving<'a> {
+        Box::pin(async move {
+            match (host, self.0.lock().expect("nobody panics").clone()) {
+                ("seed.test", found) if !found.is_empty() => Ok(found),
+                _ => Err(io::Error::other("no such name")),
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_name_with_several_addresses_leads_to_each_of_them() {
+    let registry = Registry::default();
+    let (one, two) = (start(quick("several")).await, start(quick("several")).await);
+    registry.set([one.address(), two.address()]);
+    let node = start(quick("several").resolver(registry)).await;
+    let report = within("the join", node.join(["seed.test"])).await.expect("both accept");
+    assert_eq!(report.accepted.len(), 2);
+    converged(&[one.clone(), two.clone(), node.clone()]).await;
+    stop([one, two, node]).await;
+}
+
+#[tokio::test]
+async fn a_seed_is_found_when_its_name_appears_and_again_when_it_moves() {
+    let registry = Registry::default();
+    let node = start(quick("moving").resolver(registry.clone()).seed("seed.test:1")).await;
+    within("the name is looked up in vain", async {
+        while node.stats().driver.count(Counter::ResolveFailures) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+
+    // Nobody listens at the first address that the name gets.
+    let gone = start(quick("moving")).await;
+    let nowhere = gone.address();
+    stop([gone]).await;
+    registry.set([nowhere]);
+    let mut events = node.events();
+    crate::harness::event(&mut events, "the seed is tried in vain", |event| match event {
+        gossip_tokio::Event::JoinFailed { address, .. } if address == nowhere => Some(()),
+        _ => None,
+    })
+    .await;
+
+    let seed = start(quick("moving")).await;
+    registry.set([seed.address()]);
+    converged(&[seed.clone(), node.clone()]).await;
+    stop([seed, node]).await;
+}

@@ -1,0 +1,106 @@
+//! A node that was stopped leaves nothing behind, and whatever stops it, nobody waits for ever.
+
+use std::sync::Arc;
+
+use gossip_tokio::{Cluster, CommandError, JoinError, StopReason};
+use tokio::runtime::Handle;
+
+use crate::harness::{PATIENCE, cluster_of, quick, start, stop, within};
+
+/// Waits until the runtime has as few tasks as that.
+async fn tasks_end(expected: usize) {
+    let metrics = Handle::current().metrics();
+    let ended = async {
+        while metrics.num_alive_tasks() > expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    let outcome = tokio::time::timeout(PATIENCE, ended).await;
+    assert!(outcome.is_ok(), "{} tasks are left, expected {expected}", metrics.num_alive_tasks());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_starts_leave_no_task_and_free_the_port_each_time() {
+    let before = Handle::current().metrics().num_alive_tasks();
+    let peer = start(quick("fifty")).await;
+    let with_peer = Handle::current().metrics().num_alive_tasks();
+    let first = start(quick("fifty")).await;
+    let address = first.address().to_string();
+    stop([first]).await;
+    for _ in 0..50 {
+        let node = start(quick("fifty").bind(&address)).await;
+        within("a join", node.join([peer.address().to_string()])).await.expect("the peer accepts");
+        node.on_event(|_| {});
+        within("a shutdown", node.shutdown()).await;
+        assert!(node.is_stopped());
+    }
+    // The peer closes its ends of the connections when it sees them closed.
+    tasks_end(with_peer).await;
+    stop([peer]).await;
+    tasks_end(before).await;
+}
+
+#[tokio::test]
+async fn a_stopped_node_answers_every_call_with_the_reason() {
+    let node = start(quick("stopped")).await;
+    let clone = node.clone();
+    stop([node]).await;
+    assert!(clone.is_stopped());
+    let stopped = CommandError::Stopped(StopReason::Shutdown);
+    assert_eq!(within("a change", clone.set_metadata("a", 1_i64)).await, Err(stopped));
+    let joined = within("a join", clone.join(["127.0.0.1:1"])).await;
+    assert_eq!(joined, Err(JoinError::Stopped(StopReason::Shutdown)));
+    assert_eq!(within("leaving", clone.leave()).await, Err(CommandError::Stopped(StopReason::Shutdown)));
+    let seeds = within("the seeds", clone.set_seeds(["127.0.0.1:1"])).await;
+    assert_eq!(seeds, Err(CommandError::Stopped(StopReason::Shutdown)));
+    assert_eq!(clone.members().counts().alive, 1, "the last table can still be read");
+    within("a second shutdown", clone.shutdown()).await;
+}
+
+#[tokio::test]
+async fn shutting_down_wakes_those_who_wait() {
+    let nodes = cluster_of("wake", 2).await;
+    // Reserved for documentation: nobody answers there, and nothing is sent beyond this machine's refusal to route it.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let silent = silent.local_addr().expect("it is bound").to_string();
+    let node = nodes[0].clone();
+    let join = tokio::spawn(async move { node.join([silent]).await });
+    let mut events = nodes[0].events();
+    within("a shutdown", nodes[0].shutdown()).await;
+    let joined = within("the join", join).await.expect("it does not panic");
+    assert!(joined.is_err(), "{joined:?}");
+    within("the events end", async { while events.next().await.is_some() {} }).await;
+    stop(nodes).await;
+}
+
+#[tokio::test]
+async fn a_panic_in_a_function_of_the_application_stops_the_node_and_says_so() {
+    let mut config = quick("panic");
+    config.protocol.accept_application = Arc::new(|_| panic!("this panic is part of the test"));
+    let node = start(config).await;
+    let mut events = node.events();
+    let other = start(quick("panic")).await;
+    let waiting = node.clone();
+    let join = tokio::spawn(async move { waiting.stopped().await });
+    let refused = within("a join", other.join([node.address().to_string()])).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let reason = within("the node stops", join).await.expect("waiting does not panic");
+    assert_eq!(reason, StopReason::Panicked { message: "this panic is part of the test".to_owned() });
+    within("the events end", async { while events.next().await.is_some() {} }).await;
+    assert_eq!(within("a change", node.set_metadata("a", 1_i64)).await, Err(CommandError::Stopped(reason)));
+    stop([node, other]).await;
+}
+
+#[test]
+fn a_node_whose_runtime_is_gone_does_not_hang_its_handles() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let node: Cluster = runtime.block_on(start(quick("gone")));
+    drop(runtime);
+    assert!(node.is_stopped());
+    let other = tokio::runtime::Runtime::new().expect("a runtime starts");
+    other.block_on(async {
+        assert_eq!(within("the reason", node.stopped()).await, StopReason::Aborted);
+        let refused = within("a change", node.set_metadata("a", 1_i64)).await;
+        assert_eq!(refused, Err(CommandError::Stopped(StopReason::Aborted)));
+    });
+}
