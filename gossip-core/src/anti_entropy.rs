@@ -20,6 +20,9 @@ use crate::wire::{Delta, MetadataWantList, Want};
 /// Fewest buckets that fingerprints are exchanged in.
 const FEWEST: usize = 16;
 
+/// Doublings of the pause between exchanges that change nothing.
+const DOUBLINGS: u32 = 7;
+
 /// Members whose metadata one request may ask for.
 const WANTS: usize = 4_096;
 
@@ -28,7 +31,7 @@ const REQUESTS: usize = 1_024;
 
 #[derive(Debug)]
 struct Request {
-    slot: Slot,
+    subject: NodeId,
     version: u64,
     until: Instant,
 }
@@ -37,6 +40,10 @@ struct Request {
 pub(crate) struct AntiEntropy {
     began: Option<Instant>,
     matched: Instant,
+    /// The two roots last exchanged about, theirs and this node's.
+    disputed: (u64, u64),
+    /// Exchanges in a row about the same two roots.
+    repeats: u32,
     /// Who let this node in.
     host: Option<NodeId>,
     requests: Vec<Request>,
@@ -44,7 +51,7 @@ pub(crate) struct AntiEntropy {
 
 impl AntiEntropy {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { began: None, matched: now, host: None, requests: Vec::new() }
+        Self { began: None, matched: now, disputed: (0, 0), repeats: 0, host: None, requests: Vec::new() }
     }
 
     /// A peer told the fingerprint of its table.
@@ -56,8 +63,14 @@ impl AntiEntropy {
         let spread = cx.spread_time();
         let is_settled = cx.now.saturating_since(cx.table.root_since()) >= spread;
         let is_overdue = cx.now.saturating_since(self.matched) >= spread * 8;
-        let is_recent = self.began.is_some_and(|began| cx.now.saturating_since(began) < spread);
+        // Some differences cannot be settled: a limit that is lower at one side. They are asked about less and less often.
+        let roots = (root, cx.table.root());
+        let repeats = if self.disputed == roots { self.repeats } else { 0 };
+        let pause = spread * (1 << repeats.min(DOUBLINGS));
+        let is_recent = self.began.is_some_and(|began| cx.now.saturating_since(began) < pause);
         if (is_settled || is_overdue) && !is_recent {
+            self.disputed = roots;
+            self.repeats = repeats + 1;
             self.begin(cx, peer);
         }
     }
@@ -98,13 +111,14 @@ impl AntiEntropy {
             if row.metadata_version() >= version || wants.len() == WANTS {
                 continue;
             }
-            if self.requests.iter().any(|request| request.slot == slot && request.version >= version) {
+            let subject = row.member.id;
+            if self.requests.iter().any(|request| request.subject == subject && request.version >= version) {
                 continue;
             }
             if self.requests.len() < REQUESTS {
-                self.requests.push(Request { slot, version, until: now + PATIENCE });
+                self.requests.push(Request { subject, version, until: now + PATIENCE });
             }
-            wants.push(row.member.id);
+            wants.push(subject);
         }
         if !wants.is_empty() {
             cx.outbox.push(Pending::MetadataRequest { to: from.clone(), wants });
