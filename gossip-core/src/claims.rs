@@ -136,6 +136,10 @@ impl<A: Address> Context<A> {
             if restarted || moved {
                 row.round_trip = RoundTrip::default();
             }
+            if restarted {
+                // What it said in its earlier life is void; nobody would ever take it back.
+                (row.member.metadata, row.member.tags) = (Metadata::default(), Tags::default());
+            }
         });
         if !was.is_live() && !claim.state.is_live() {
             // A later life, which ended before it was heard of.
@@ -182,7 +186,7 @@ impl<A: Address> Context<A> {
             self.suspicions.begin(slot, self.now, self.patience());
             self.table.set_claim(slot, incarnation, MemberState::Suspect, self.now);
         }
-        if self.suspicions.accuse(slot, accuser) {
+        if self.suspicions.accuse(slot, accuser, self.now) {
             self.tell_claim(slot);
         }
         self.timers.follow(Timer::Suspicion, self.suspicions.next_deadline());

@@ -82,7 +82,8 @@ pub struct MemberChange<A> {
 pub enum Cause {
     /// It was heard of for the first time.
     Joined,
-    /// It started again, perhaps at another address.
+    /// It started again, perhaps at another address. What it said of itself before is void: its metadata and tags are
+    /// empty until those of the new life come.
     Restarted,
     /// It spoke up against a suspicion or a death.
     Refuted,

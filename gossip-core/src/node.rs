@@ -228,7 +228,7 @@ impl<A: Address> Node<A> {
         if late > self.cx.config.probe_timeout {
             self.cx.stats.stalls += 1;
             self.prober.postpone(&mut self.cx, late);
-            self.cx.suspicions.postpone(late);
+            self.cx.suspicions.postpone(late, self.cx.now);
             self.cx.timers.follow(Timer::Suspicion, self.cx.suspicions.next_deadline());
         }
     }

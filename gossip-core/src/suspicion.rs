@@ -75,14 +75,15 @@ impl Suspicions {
     }
 
     /// Takes note of an accuser; tells whether it is one more that counts.
-    pub(crate) fn accuse(&mut self, slot: Slot, accuser: NodeId) -> bool {
+    pub(crate) fn accuse(&mut self, slot: Slot, accuser: NodeId, now: Instant) -> bool {
         let Some(suspicion) = self.by_slot.get_mut(&slot) else { return false };
         let enough = suspicion.accusers.len() > suspicion.patience.wanted;
         if enough || suspicion.accusers.contains(&accuser) {
             return false;
         }
         suspicion.accusers.push(accuser);
-        self.deadlines.set(slot, suspicion.deadline());
+        // One more accuser can make the time be over already; a deadline in the past would be taken for a stall.
+        self.deadlines.set(slot, suspicion.deadline().max(now));
         true
     }
 
@@ -111,10 +112,10 @@ impl Suspicions {
     }
 
     /// Gives every suspect `span` more: time in which this node did not run is not held against others.
-    pub(crate) fn postpone(&mut self, span: Duration) {
+    pub(crate) fn postpone(&mut self, span: Duration, now: Instant) {
         for (&slot, suspicion) in &mut self.by_slot {
             suspicion.started = suspicion.started + span;
-            self.deadlines.set(slot, suspicion.deadline());
+            self.deadlines.set(slot, suspicion.deadline().max(now));
         }
     }
 }
@@ -151,18 +152,30 @@ mod tests {
         let mut suspicions = Suspicions::default();
         suspicions.begin(slot, Instant::ZERO, patience());
         let first = NodeId::from_u128(1);
-        assert!(suspicions.accuse(slot, first));
+        assert!(suspicions.accuse(slot, first, Instant::ZERO));
         assert_eq!(suspicions.next_deadline(), Some(Instant::ZERO + patience().longest));
-        assert!(!suspicions.accuse(slot, first));
-        assert!(suspicions.accuse(slot, NodeId::from_u128(2)));
-        assert!(suspicions.accuse(slot, NodeId::from_u128(3)));
-        assert!(!suspicions.accuse(slot, NodeId::from_u128(4)), "more than counted");
+        assert!(!suspicions.accuse(slot, first, Instant::ZERO));
+        assert!(suspicions.accuse(slot, NodeId::from_u128(2), Instant::ZERO));
+        assert!(suspicions.accuse(slot, NodeId::from_u128(3), Instant::ZERO));
+        assert!(!suspicions.accuse(slot, NodeId::from_u128(4), Instant::ZERO), "more than counted");
         let shortest = Instant::ZERO + patience().shortest;
         assert_eq!(suspicions.next_deadline(), Some(shortest));
-        suspicions.postpone(Duration::from_secs(3));
+        suspicions.postpone(Duration::from_secs(3), Instant::ZERO);
         assert_eq!(suspicions.expire(shortest), None);
         assert_eq!(suspicions.expire(shortest + Duration::from_secs(3)), Some(slot));
         assert_eq!(suspicions.end(slot).map(|accusers| accusers.len()), Some(3));
         assert_eq!(suspicions.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_late_accuser_ends_a_suspicion_now_and_not_in_the_past() {
+        let slot = Slot::MYSELF;
+        let mut suspicions = Suspicions::default();
+        suspicions.begin(slot, Instant::ZERO, patience());
+        let late = Instant::ZERO + patience().shortest + Duration::from_secs(4);
+        for accuser in 1..=3 {
+            suspicions.accuse(slot, NodeId::from_u128(accuser), late);
+        }
+        assert_eq!(suspicions.next_deadline(), Some(late));
     }
 }

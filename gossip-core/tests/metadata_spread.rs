@@ -128,3 +128,16 @@ fn tags_and_first_metadata_come_with_the_member() {
     };
     assert!(net.run_until(secs(2), known).is_some());
 }
+
+#[test]
+fn what_a_member_said_in_an_earlier_life_is_void() {
+    let mut net = Net::cluster(4, &Config::lan("test"));
+    set(&mut net, 3, "k", 1_i64);
+    net.run(secs(3));
+    net.start_at(3, 4, Config::lan("test"));
+    net.join(3, 0);
+    net.run(secs(3));
+    assert!((0..4).all(|who| value(&net, who, 4, "k").is_none()));
+    let fingerprint = net.node(0).fingerprint();
+    assert!((1..4).all(|who| net.node(who).fingerprint() == fingerprint));
+}

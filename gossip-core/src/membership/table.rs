@@ -71,7 +71,8 @@ impl<A> Row<A> {
         hasher.write_u64(self.member.incarnation.epoch.as_u64());
         hasher.write_u32(self.member.incarnation.refutations);
         hasher.write_u8(state as u8);
-        hasher.write_u64(self.metadata_version());
+        // Nobody can ask for the metadata of a member that is gone.
+        hasher.write_u64(if state.is_live() { self.metadata_version() } else { 0 });
         hasher.finish()
     }
 }
