@@ -7,6 +7,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::context::Context;
 use crate::identity::{Address, NodeId};
 use crate::membership::{BUCKETS, Slot};
@@ -20,6 +22,9 @@ use crate::wire::{Delta, MetadataWantList, Want};
 /// Fewest buckets that fingerprints are exchanged in.
 const FEWEST: usize = 16;
 
+/// Differences remembered.
+const DISPUTES: usize = 8;
+
 /// Doublings of the pause between exchanges that change nothing.
 const DOUBLINGS: u32 = 7;
 
@@ -28,6 +33,17 @@ const WANTS: usize = 4_096;
 
 /// Metadata requests remembered, so that the same is not asked of every peer that mentions it.
 const REQUESTS: usize = 1_024;
+
+/// A difference between two tables.
+#[derive(Debug)]
+struct Dispute {
+    /// Theirs, and this node's.
+    roots: (u64, u64),
+    /// How often it was exchanged about.
+    pauses: u32,
+    /// Until when it is let rest.
+    rests: Instant,
+}
 
 #[derive(Debug)]
 struct Request {
@@ -40,10 +56,8 @@ struct Request {
 pub(crate) struct AntiEntropy {
     began: Option<Instant>,
     matched: Instant,
-    /// The two roots last exchanged about, theirs and this node's.
-    disputed: (u64, u64),
-    /// Exchanges in a row about the same two roots.
-    repeats: u32,
+    /// What exchanges were about, the last of them last.
+    disputes: SmallVec<[Dispute; DISPUTES]>,
     /// Who let this node in.
     host: Option<NodeId>,
     requests: Vec<Request>,
@@ -51,7 +65,7 @@ pub(crate) struct AntiEntropy {
 
 impl AntiEntropy {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { began: None, matched: now, disputed: (0, 0), repeats: 0, host: None, requests: Vec::new() }
+        Self { began: None, matched: now, disputes: SmallVec::new(), host: None, requests: Vec::new() }
     }
 
     /// A peer told the fingerprint of its table.
@@ -63,16 +77,29 @@ impl AntiEntropy {
         let spread = cx.spread_time();
         let is_settled = cx.now.saturating_since(cx.table.root_since()) >= spread;
         let is_overdue = cx.now.saturating_since(self.matched) >= spread * 8;
-        // Some differences cannot be settled: a limit that is lower at one side. They are asked about less and less often.
-        let roots = (root, cx.table.root());
-        let repeats = if self.disputed == roots { self.repeats } else { 0 };
-        let pause = spread * (1 << repeats.min(DOUBLINGS));
-        let is_recent = self.began.is_some_and(|began| cx.now.saturating_since(began) < pause);
-        if (is_settled || is_overdue) && !is_recent {
-            self.disputed = roots;
-            self.repeats = repeats + 1;
+        let is_recent = self.began.is_some_and(|began| cx.now.saturating_since(began) < spread);
+        if (is_settled || is_overdue) && !is_recent && self.may_dispute(cx, root, spread) {
             self.begin(cx, peer);
         }
+    }
+
+    /// Whether it is time for an exchange about these two tables.
+    ///
+    /// Some differences cannot be settled, for example where a limit is lower at one side. They are asked about less
+    /// and less often.
+    fn may_dispute<A: Address>(&mut self, cx: &Context<A>, theirs: u64, spread: Duration) -> bool {
+        let roots = (theirs, cx.table.root());
+        let known = self.disputes.iter().position(|dispute| dispute.roots == roots);
+        if known.is_some_and(|index| cx.now < self.disputes[index].rests) {
+            return false;
+        }
+        if known.is_none() && self.disputes.len() == DISPUTES {
+            self.disputes.remove(0);
+        }
+        let pauses = known.map_or(0, |index| self.disputes.remove(index).pauses);
+        let rests = cx.now + spread * (1 << pauses.min(DOUBLINGS));
+        self.disputes.push(Dispute { roots, pauses: pauses + 1, rests });
+        true
     }
 
     /// The node was let in by `host`: the two compare tables once more when the news of this moment has settled, because
@@ -168,7 +195,9 @@ impl<A: Address> Context<A> {
 
     /// Somebody asks for metadata.
     pub(crate) fn handle_metadata_request(&mut self, from: &A, wants: impl Iterator<Item = Want>) {
-        let wants: Vec<Want> = wants.take(WANTS).filter(|want| self.table.find(want.subject).is_some()).collect();
+        let mut wants: Vec<Want> = wants.take(WANTS).filter(|want| self.table.find(want.subject).is_some()).collect();
+        wants.sort_unstable_by_key(|want| want.subject);
+        wants.dedup_by_key(|want| want.subject);
         if wants.is_empty() {
             self.drop(DropReason::UnknownMember);
             return;

@@ -3,6 +3,8 @@
 //! A claim is `(incarnation, state)`; the larger one wins. That makes merging commutative, associative and idempotent,
 //! whatever the order in which claims arrive.
 
+use core::time::Duration;
+
 use smallvec::SmallVec;
 
 use crate::context::{Context, Phase};
@@ -56,7 +58,7 @@ impl<A: Address> Context<A> {
     }
 
     fn hear_of_stranger(&mut self, claim: &Claim<'_, A>, teller: NodeId, hearsay: Hearsay) -> Option<Slot> {
-        let age = core::time::Duration::from_secs(u64::from(claim.age));
+        let age = Duration::from_secs(u64::from(claim.age));
         let is_live = claim.state.is_live();
         if !is_live && (hearsay == Hearsay::News || age >= telling_age(self.config.retention)) {
             self.drop(DropReason::UnknownMember);
@@ -201,6 +203,9 @@ impl<A: Address> Context<A> {
 
     /// The suspicions whose time is over become deaths.
     pub(crate) fn expire_suspicions(&mut self) {
+        if self.phase == Phase::Contested {
+            return;
+        }
         while let Some(slot) = self.suspicions.expire(self.now) {
             let accusers = self.suspicions.end(slot).unwrap_or_default();
             let by = self.id();
@@ -218,6 +223,11 @@ impl<A: Address> Context<A> {
             MemberState::Leaving => self.conclude(slot, MemberState::Leaving, Cause::Left, None),
             MemberState::Removed => self.conclude(slot, MemberState::Removed, Cause::Forgotten, None),
         }
+        if claim.age > 0 && !claim.state.is_live() {
+            let since = self.now - Duration::from_secs(u64::from(claim.age));
+            self.table.change(slot, self.now, |row| row.member.since = since);
+            self.bury(slot);
+        }
     }
 
     /// Ends a member's life in its incarnation; `by` whom, if it is declared dead.
@@ -230,6 +240,8 @@ impl<A: Address> Context<A> {
         self.table.change(slot, self.now, |row| row.retired = false);
         if let Some(by) = by {
             self.table.declare(slot, by);
+        }
+        if by.is_some() && !hidden {
             self.view.put_dead(slot);
         } else {
             self.view.take_out(slot);
@@ -272,6 +284,7 @@ impl<A: Address> Context<A> {
         let (mine, address) = (myself.incarnation, myself.address.clone());
         let theirs = claim.incarnation;
         let is_other_life = theirs.epoch == mine.epoch && claim.metadata > myself.metadata.version();
+        let is_elsewhere = claim.address != address && claim.state.is_live();
         if matches!(self.phase, Phase::Leaving | Phase::Left) || theirs < mine {
             return;
         }
@@ -279,23 +292,24 @@ impl<A: Address> Context<A> {
             // Two starts fell into one epoch, and this is not the first of them.
             self.renew(Incarnation { epoch: theirs.epoch.next(), refutations: 0 });
         } else if theirs.epoch > mine.epoch {
-            if claim.address == address || !claim.state.is_live() {
+            if is_elsewhere {
+                self.yield_to(claim.address.clone(), theirs);
+            } else {
                 // The node's own past, by a clock that ran ahead; or a rival that is gone.
                 self.renew(Incarnation { epoch: theirs.epoch.next(), refutations: 0 });
-            } else {
-                self.yield_to(claim.address.clone(), theirs);
             }
-        } else if claim.address != address && theirs == mine {
-            if claim.address > address {
-                self.yield_to(claim.address.clone(), theirs);
-            }
+        } else if is_elsewhere && claim.address > address {
+            // Two nodes in one epoch: nothing but the address tells them apart.
+            self.yield_to(claim.address.clone(), theirs);
+        } else if is_elsewhere {
+            self.renew(theirs.refuted());
         } else if theirs > mine || claim.state != MemberState::Alive {
             self.stats.refutations += 1;
             if !self.is_active() {
                 return;
             }
             self.awareness.worsen(1);
-            self.renew(Incarnation { refutations: theirs.refutations.saturating_add(1), ..theirs });
+            self.renew(theirs.refuted());
         }
     }
 
@@ -315,6 +329,8 @@ impl<A: Address> Context<A> {
         if self.phase == Phase::Contested {
             self.phase = Phase::Active;
             self.rival = None;
+            self.suspicions.restart(self.now);
+            self.timers.follow(Timer::Suspicion, self.suspicions.next_deadline());
             self.events.push(Event::IdRegained);
         }
         self.tell_claim(Slot::MYSELF);
@@ -328,6 +344,7 @@ impl<A: Address> Context<A> {
         self.phase = Phase::Contested;
         self.rival = Some(rival.clone());
         self.outbox.clear();
+        self.timers.stop(Timer::Suspicion);
         self.tell_rival();
         self.events.push(Event::IdConflict { rival, incarnation: theirs, quiet: true });
     }

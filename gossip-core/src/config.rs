@@ -84,7 +84,7 @@ pub struct Config {
 
     /// Most members remembered, dead ones included. 2 to 10 million; further ones are dropped and counted.
     pub max_members: usize,
-    /// Most bytes of metadata of one node: keys, values and bookkeeping. 0 up to a quarter of `max_message`.
+    /// Most bytes of metadata of one node: keys, values and 16 bytes for each entry. 0 up to a quarter of `max_message`.
     pub max_metadata: usize,
     /// Events kept for a slow reader; beyond it the oldest are dropped and counted. 1 to 1 million.
     pub max_events: usize,

@@ -359,23 +359,6 @@ impl<A: Address> Context<A> {
     }
 }
 
-impl<A> Pending<A> {
-    fn channel(&self) -> Channel {
-        match self {
-            Self::Ping { channel, .. } | Self::Ack { channel, .. } | Self::Claim { channel, .. } => *channel,
-            Self::PingRequest { .. } | Self::Nack { .. } | Self::Gossip { .. } => Channel::Datagram,
-            Self::Join { .. }
-            | Self::Table { .. }
-            | Self::Reject { .. }
-            | Self::Digest { .. }
-            | Self::Difference { .. }
-            | Self::MetadataRequest { .. }
-            | Self::Metadata { .. }
-            | Self::Conflict { .. } => Channel::Stream,
-        }
-    }
-}
-
 fn one<A>(to: A) -> Recipients<A> {
     Recipients::from_iter([to])
 }

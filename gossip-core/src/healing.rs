@@ -94,9 +94,8 @@ impl<A: Address> Healing<A> {
         if let Some(&slot) = cx.view.choose_live(1, None, &mut cx.rng).first() {
             let address = cx.table.member(slot).address.clone();
             joining.begin(cx, address).unwrap_or_default();
-        } else {
-            self.try_lost_seed(cx, joining);
         }
+        self.try_lost_seed(cx, joining);
     }
 
     fn try_lost_seed(&mut self, cx: &mut Context<A>, joining: &mut Joining<A>) {

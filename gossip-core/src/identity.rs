@@ -120,6 +120,11 @@ impl Epoch {
         self.0
     }
 
+    /// Whether a node whose id was seen with this epoch can still go beyond it.
+    pub(crate) const fn is_plausible(self) -> bool {
+        self.0 < u64::MAX - (1 << 32)
+    }
+
     pub(crate) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
@@ -132,6 +137,16 @@ pub struct Incarnation {
     pub epoch: Epoch,
     /// How often the node spoke up for itself since that start: it refuted a suspicion or changed its address.
     pub refutations: u32,
+}
+
+impl Incarnation {
+    /// The one with which a node refutes what is claimed of this one.
+    pub(crate) const fn refuted(self) -> Self {
+        match self.refutations.checked_add(1) {
+            Some(refutations) => Self { refutations, ..self },
+            None => Self { epoch: self.epoch.next(), refutations: 0 },
+        }
+    }
 }
 
 impl fmt::Display for Incarnation {
@@ -165,9 +180,16 @@ impl fmt::Display for Versions {
     }
 }
 
-/// The labels of a node, in the order in which it gave them. Cloning is cheap.
+/// The labels of a node, in the order in which it gave them: at most 64 of 1 to 64 bytes. Cloning is cheap.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tags(Option<Arc<Vec<String>>>);
+
+impl Tags {
+    /// Most tags of a node.
+    pub const MOST: usize = 64;
+    /// Longest tag in bytes.
+    pub const LONGEST: usize = 64;
+}
 
 impl Deref for Tags {
     type Target = [String];

@@ -95,6 +95,14 @@ impl<A: Address> Joining<A> {
         true
     }
 
+    /// Gives up every attempt: this node leaves.
+    pub(crate) fn abandon(&mut self, cx: &mut Context<A>) {
+        for Attempt { address, .. } in core::mem::take(&mut self.attempts) {
+            cx.events.push(Event::JoinFailed { address, error: PhaseError::Leaving.into() });
+        }
+        self.arm(cx);
+    }
+
     /// The first of the attempts that took too long, if any.
     pub(crate) fn overdue(&self, now: Instant) -> Option<A> {
         self.attempts.iter().find(|attempt| attempt.ends <= now).map(|attempt| attempt.address.clone())

@@ -42,7 +42,10 @@ impl Leave {
             Phase::Active => {}
         }
         cx.phase = Phase::Leaving;
-        cx.timers.stop_all();
+        // What is under way ends by itself; a timer stopped now would be overdue when something new starts it again.
+        for timer in [Timer::ProbeRound, Timer::Heal, Timer::Compare] {
+            cx.timers.stop(timer);
+        }
         let incarnation = cx.incarnation();
         cx.table.set_claim(Slot::MYSELF, incarnation, MemberState::Leaving, cx.now);
         cx.tell_claim(Slot::MYSELF);
@@ -61,8 +64,11 @@ impl Leave {
         for slot in cx.view.choose_live(cx.config.gossip_fanout.max(ENOUGH), None, &mut cx.rng) {
             let member = cx.table.member(slot);
             let (to, target) = (member.address.clone(), member.id);
-            if self.acknowledged.contains(&target) || self.asked.len() >= UNANSWERED {
+            if self.acknowledged.contains(&target) {
                 continue;
+            }
+            if self.asked.len() == UNANSWERED {
+                self.asked.remove(0);
             }
             let sequence = cx.sequence();
             self.asked.push((sequence, target));

@@ -113,7 +113,7 @@ impl Metadata {
         self.map.as_ref().map_or(0, |map| map.version)
     }
 
-    /// Bytes counted against [`Config::max_metadata`](crate::Config::max_metadata).
+    /// Bytes of keys, values and bookkeeping, counted against [`Config::max_metadata`](crate::Config::max_metadata).
     pub fn size(&self) -> usize {
         self.map.as_ref().map_or(0, |map| map.size)
     }
@@ -274,8 +274,9 @@ impl Stored {
     }
 }
 
+/// Deletions cost nothing: their number is bounded, and an empty map must have room for a value.
 fn cost(key: &str, value: Option<&Value>) -> usize {
-    ENTRY_OVERHEAD + key.len() + value.map_or(0, Value::size)
+    value.map_or(0, |value| ENTRY_OVERHEAD + key.len() + value.size())
 }
 
 fn changed_keys(before: &Metadata, after: &Metadata) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::context::{Context, Phase};
 use crate::error::JoinError;
 use crate::event::Event;
 use crate::healing::Healing;
-use crate::identity::{Address, Identity, Incarnation, NodeId};
+use crate::identity::{Address, Identity, Incarnation, NodeId, Tags};
 use crate::join::Joining;
 use crate::leave::Leave;
 use crate::membership::Member;
@@ -23,12 +23,6 @@ use crate::timer::Timer;
 use crate::transmit::{Channel, Transmit};
 
 pub use commands::ForgetScope;
-
-/// Most tags of a node.
-const MAX_TAGS: usize = 64;
-
-/// Longest tag in bytes.
-const MAX_TAG: usize = 64;
 
 /// A member of a gossip cluster, as a state machine.
 ///
@@ -63,9 +57,9 @@ impl<A: Address> Node<A> {
     /// bytes long.
     pub fn new(identity: Identity<A>, config: Config, seed: Seed, now: Instant) -> Result<Self, ConfigError> {
         config.validate()?;
-        let is_valid = |tag: &alloc::string::String| (1..=MAX_TAG).contains(&tag.len());
-        if identity.tags.len() > MAX_TAGS || !identity.tags.iter().all(is_valid) {
-            let reason = alloc::format!("expected at most {MAX_TAGS} tags of 1 to {MAX_TAG} bytes");
+        let is_valid = |tag: &alloc::string::String| (1..=Tags::LONGEST).contains(&tag.len());
+        if identity.tags.len() > Tags::MOST || !identity.tags.iter().all(is_valid) {
+            let reason = alloc::format!("expected at most {} tags of 1 to {} bytes", Tags::MOST, Tags::LONGEST);
             return Err(ConfigError { field: "tags", reason });
         }
         let mut cx = Context::new(identity, config, seed, now);
@@ -116,7 +110,11 @@ impl<A: Address> Node<A> {
         while let Some(timer) = self.cx.timers.expire(self.cx.now) {
             let cx = &mut self.cx;
             match timer {
-                Timer::ProbeRound => self.prober.begin_round(cx),
+                Timer::ProbeRound => {
+                    // The last period's probe ends as this one begins.
+                    self.prober.step(cx);
+                    self.prober.begin_round(cx);
+                }
                 Timer::Probe => self.prober.step(cx),
                 Timer::Relay => self.prober.step_relays(cx),
                 Timer::Suspicion => cx.expire_suspicions(),

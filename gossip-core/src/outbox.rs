@@ -1,4 +1,6 @@
 //! Packets that wait to be polled. Only their purpose is kept; their bytes are written when they leave.
+//!
+//! Datagrams go first: an ack must not wait behind somebody's member table.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -49,39 +51,66 @@ pub(crate) enum Pending<A> {
     Conflict { to: A, incarnation: Incarnation, address: A },
 }
 
+impl<A> Pending<A> {
+    /// How it travels.
+    pub(crate) fn channel(&self) -> Channel {
+        match self {
+            Self::Ping { channel, .. } | Self::Ack { channel, .. } | Self::Claim { channel, .. } => *channel,
+            Self::PingRequest { .. } | Self::Nack { .. } | Self::Gossip { .. } => Channel::Datagram,
+            Self::Join { .. }
+            | Self::Table { .. }
+            | Self::Reject { .. }
+            | Self::Digest { .. }
+            | Self::Difference { .. }
+            | Self::MetadataRequest { .. }
+            | Self::Metadata { .. }
+            | Self::Conflict { .. } => Channel::Stream,
+        }
+    }
+}
+
 /// The bounded queue of them.
 #[derive(Debug)]
 pub(crate) struct Outbox<A> {
-    queue: VecDeque<Pending<A>>,
+    datagrams: VecDeque<Pending<A>>,
+    streams: VecDeque<Pending<A>>,
     limit: usize,
     rejected: u64,
 }
 
 impl<A> Outbox<A> {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { queue: VecDeque::new(), limit, rejected: 0 }
+        Self { datagrams: VecDeque::new(), streams: VecDeque::new(), limit, rejected: 0 }
     }
 
     /// Queues a packet; one that finds the queue full is dropped and counted.
     pub(crate) fn push(&mut self, pending: Pending<A>) {
-        if self.queue.len() >= self.limit {
+        if self.datagrams.len() + self.streams.len() >= self.limit {
             self.rejected += 1;
             return;
         }
-        self.queue.push_back(pending);
+        self.queue(&pending).push_back(pending);
     }
 
     /// Puts the rest of a packet that was cut into chunks back in front.
     pub(crate) fn resume(&mut self, pending: Pending<A>) {
-        self.queue.push_front(pending);
+        self.queue(&pending).push_front(pending);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Pending<A>> {
-        self.queue.pop_front()
+        self.datagrams.pop_front().or_else(|| self.streams.pop_front())
+    }
+
+    fn queue(&mut self, pending: &Pending<A>) -> &mut VecDeque<Pending<A>> {
+        match pending.channel() {
+            Channel::Datagram => &mut self.datagrams,
+            Channel::Stream => &mut self.streams,
+        }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.queue.clear();
+        self.datagrams.clear();
+        self.streams.clear();
     }
 
     /// How many found the queue full.

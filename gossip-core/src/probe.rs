@@ -273,7 +273,7 @@ fn escalate<A: Address>(cx: &mut Context<A>, probe: &mut Probe, slot: Slot) {
 }
 
 fn fail<A: Address>(cx: &mut Context<A>, probe: &Probe, slot: Slot) {
-    if probe.purpose == Purpose::Heal {
+    if probe.purpose == Purpose::Heal || !cx.table.member(slot).state.is_live() {
         return;
     }
     cx.stats.probes_failed += 1;

@@ -53,6 +53,30 @@ counted! {
     }
 }
 
+impl MessageKind {
+    /// Whether it wants an answer.
+    pub(crate) const fn is_request(self) -> bool {
+        matches!(
+            self,
+            Self::Ping | Self::PingRequest | Self::MetadataRequest | Self::Join | Self::Digest | Self::Difference
+        )
+    }
+
+    /// Whether it is only taken from a connection: its answer is large, or it speaks for an address.
+    pub(crate) const fn is_for_streams(self) -> bool {
+        matches!(
+            self,
+            Self::MetadataRequest
+                | Self::Join
+                | Self::Accept
+                | Self::Reject
+                | Self::Digest
+                | Self::Difference
+                | Self::Conflict
+        )
+    }
+}
+
 counted! {
     /// Why input was dropped, or a part of it not acted on.
     DropReason {
@@ -74,6 +98,10 @@ counted! {
         Myself = "myself",
         /// From an earlier start of a member that has started again since.
         StaleEpoch = "stale_epoch",
+        /// Over a datagram, where only a connection tells who asks.
+        Channel = "channel",
+        /// A second request in one packet.
+        Repeated = "repeated",
         /// Meant for another node: the id in it is not this node's.
         WrongTarget = "wrong_target",
         /// An answer that nobody waits for.

@@ -111,6 +111,14 @@ impl Suspicions {
         self.deadlines.expire(now)
     }
 
+    /// Gives every suspect its whole time again: this node did not listen for a while.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        for (&slot, suspicion) in &mut self.by_slot {
+            suspicion.started = now;
+            self.deadlines.set(slot, suspicion.deadline());
+        }
+    }
+
     /// Gives every suspect `span` more: time in which this node did not run is not held against others.
     pub(crate) fn postpone(&mut self, span: Duration, now: Instant) {
         for (&slot, suspicion) in &mut self.by_slot {

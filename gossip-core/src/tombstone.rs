@@ -20,7 +20,7 @@ impl<A: Address> Context<A> {
     /// Begins to remember a member that is dead or gone.
     pub(crate) fn bury(&mut self, slot: Slot) {
         let since = self.table.member(slot).since;
-        self.tombstones.set(slot, since + telling_age(self.config.retention));
+        self.tombstones.set(slot, (since + telling_age(self.config.retention)).max(self.now));
         self.timers.follow(Timer::Tombstone, self.tombstones.next());
     }
 

@@ -2,7 +2,10 @@
 
 mod support;
 
-use gossip_core::{Cause, Config, MemberState};
+use std::time::Duration;
+
+use gossip_core::{Cause, Config, MemberState, MessageKind};
+use support::forge::drain;
 use support::{Net, id, secs};
 
 #[test]
@@ -115,4 +118,66 @@ fn idle_traffic_does_not_depend_on_the_size_of_the_cluster() {
     };
     let (small, large) = (sent(8), sent(64));
     assert!((1.9..=2.2).contains(&small) && (1.9..=2.2).contains(&large), "{small} and {large} a second");
+}
+
+#[test]
+fn a_node_that_is_called_once_a_second_still_notices_a_death() {
+    for tick_ms in [700_u64, 1_000, 2_000] {
+        let mut net = Net::cluster(2, &Config::lan("test"));
+        net.kill(1);
+        let start = net.now;
+        let mut now = net.now;
+        let mut died = None;
+        while now < start + secs(600) {
+            now = now + Duration::from_millis(tick_ms);
+            let node = net.node(0);
+            node.handle_timeout(now);
+            drain(node, now);
+            if node.member(id(2)).unwrap().state == MemberState::Dead {
+                died = Some(now.saturating_since(start));
+                break;
+            }
+        }
+        assert!(died.is_some_and(|after| after < secs(60)), "tick of {tick_ms} ms: {died:?}");
+    }
+}
+
+#[test]
+fn slow_calls_and_constant_news_do_not_hide_a_death() {
+    for tick_ms in [700_u64, 1_000] {
+        let mut net = Net::cluster(2, &Config::lan("test"));
+        net.kill(1);
+        let start = net.now;
+        let mut now = net.now;
+        let mut died = None;
+        let mut round = 0_i64;
+        while now < start + secs(600) {
+            now = now + Duration::from_millis(tick_ms);
+            let node = net.node(0);
+            node.handle_timeout(now);
+            round += 1;
+            node.set_metadata(now, "k", round).unwrap();
+            drain(node, now);
+            if node.member(id(2)).unwrap().state == MemberState::Dead {
+                died = Some(now.saturating_since(start));
+                break;
+            }
+        }
+        assert!(died.is_some_and(|after| after < secs(60)), "tick of {tick_ms} ms with news: {died:?}");
+    }
+}
+
+#[test]
+fn a_suspect_is_probed_in_every_period() {
+    let mut config = Config::lan("test");
+    config.awareness_max = 1;
+    config.suspicion_min = 20;
+    config.stream_probe = false;
+    let mut net = Net::cluster(2, &config);
+    net.run(secs(10));
+    net.kill(1);
+    let before = net.stats(0).sent(MessageKind::Ping);
+    net.run(secs(20));
+    let sent = net.stats(0).sent(MessageKind::Ping) - before;
+    assert!(sent >= 18, "{sent} pings in 20 periods of a second");
 }

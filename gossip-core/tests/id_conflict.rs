@@ -2,7 +2,8 @@
 
 mod support;
 
-use gossip_core::{Config, Event, JoinError, MemberState, Phase, RejectReason};
+use gossip_core::{Channel, Config, Event, Identity, JoinError, MemberState, Phase, RejectReason};
+use support::forge::{claim, packet};
 use support::{Net, id, secs};
 
 fn conflicts(net: &Net, who: usize) -> Vec<(usize, bool)> {
@@ -63,4 +64,84 @@ fn joining_through_the_very_node_that_has_the_id_is_refused() {
     assert_eq!(conflicts(&net, 1), [(5, false)]);
     assert_eq!(net.node(1).phase(), Phase::Active);
     assert_eq!(net.node(0).member(id(2)).map(|member| member.address), Some(1));
+}
+
+#[test]
+fn two_starts_in_one_epoch_do_not_flap() {
+    let mut net = Net::cluster(4, &Config::lan("test"));
+    let incarnation = net.node(3).incarnation();
+    // The node has refuted once.
+    let teller = net.node(1).incarnation().epoch.as_u64();
+    let suspicion = packet(2, teller, &[claim(4, (incarnation.epoch.as_u64(), 0), 1, 3, 0, 0)]);
+    net.send(1, 0, Channel::Datagram, suspicion);
+    net.run(secs(5));
+    assert_eq!(net.node(3).incarnation().refutations, 1);
+    let twin = net.hosts.len();
+    net.hosts.push(support::Host::down());
+    net.start_as(twin, Identity::new(id(4), twin, incarnation.epoch), Config::lan("test"));
+    net.join(twin, 0);
+    net.run(secs(60));
+    let (a, b) = (net.node(3).incarnation(), net.node(twin).incarnation());
+    let phases = (net.node(3).phase(), net.node(twin).phase());
+    let seen = net.changes(0).len();
+    net.run(secs(60));
+    assert_eq!(
+        net.changes(0).len() - seen,
+        0,
+        "changes seen by a bystander in a minute; {phases:?} {} {}",
+        net.node(3).incarnation(),
+        net.node(twin).incarnation()
+    );
+}
+
+#[test]
+fn a_contested_node_comes_back_also_when_the_rival_is_forgotten() {
+    let mut config = Config::lan("test");
+    config.retention = secs(5);
+    let mut net = Net::cluster(4, &config);
+    let rival = net.start(4, config.clone());
+    net.join(rival, 0);
+    net.run(secs(5));
+    assert_eq!(net.node(3).phase(), Phase::Contested);
+    // Asleep while the rival dies and is forgotten.
+    net.reaches = |from, to| from != 3 && to != 3;
+    net.kill(rival);
+    net.run(secs(120));
+    net.reaches = |_, _| true;
+    net.run(secs(300));
+    assert_eq!(net.node(3).phase(), Phase::Active);
+}
+
+#[test]
+fn a_contested_node_tries_its_seeds_too() {
+    let config = Config::lan("test");
+    let mut net = Net::cluster(4, &config);
+    let rival = net.start(4, config.clone());
+    net.join(rival, 0);
+    net.run(secs(5));
+    assert_eq!(net.node(3).phase(), Phase::Contested);
+    // All others are replaced, at other addresses.
+    let seed = net.start(21, config.clone());
+    let now = net.now;
+    net.node(3).set_seeds(now, vec![seed]);
+    net.join(seed, 0);
+    net.run(secs(2));
+    for who in [0, 1, 2, rival] {
+        net.kill(who);
+    }
+    net.run(secs(300));
+    assert_eq!(net.node(3).phase(), Phase::Active);
+}
+
+#[test]
+fn a_contested_node_declares_nobody_dead() {
+    let mut net = Net::cluster(4, &Config::lan("test"));
+    let teller = net.node(1).incarnation().epoch.as_u64();
+    let other = net.node(2).incarnation().epoch.as_u64();
+    let mine = net.node(3).incarnation().epoch.as_u64();
+    // It hears of a suspicion, and then of its rival.
+    let told = packet(2, teller, &[claim(3, (other, 0), 1, 2, 0, 0), claim(4, (mine + (1 << 30), 0), 0, 77, 0, 0)]);
+    net.send(1, 3, Channel::Datagram, told);
+    net.run(secs(60));
+    assert!(net.changes(3).iter().all(|(_, state, _)| *state != MemberState::Dead), "{:?}", net.changes(3));
 }

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use gossip_core::{
     Cause, Config, Event, ForgetError, ForgetScope, JoinError, MemberState, MetadataError, Phase, PhaseError,
 };
@@ -140,4 +142,64 @@ fn the_dead_are_remembered_for_the_retention_time_and_then_reaped_everywhere() {
     net.run(secs(600));
     assert!((0..5).all(|who| net.state(who, 6).is_none()));
     assert!((0..5).all(|who| net.changes(who).len() == 1));
+}
+
+#[test]
+fn every_join_has_an_outcome_also_when_the_node_leaves() {
+    let mut net = Net::cluster(2, &Config::lan("test"));
+    let silent = net.start(9, Config::lan("test"));
+    net.pause(silent);
+    net.join(0, silent);
+    let now = net.now;
+    net.node(0).leave(now).unwrap();
+    net.settle(0);
+    net.run(secs(60));
+    let outcome = net.hosts[0]
+        .events
+        .iter()
+        .any(|(_, event)| matches!(event, Event::JoinFailed { address, .. } if *address == silent));
+    assert!(outcome);
+}
+
+#[test]
+fn leaving_goes_on_asking_until_its_time_is_up() {
+    let mut config = Config::lan("test");
+    config.leave_timeout = secs(60);
+    config.suspicion_min = 60;
+    let mut net = Net::cluster(2, &config);
+    net.reaches = |_, _| false;
+    let now = net.now;
+    net.node(0).leave(now).unwrap();
+    net.settle(0);
+    net.run(secs(20));
+    net.reaches = |_, _| true;
+    net.run(secs(60));
+    let left: Vec<_> = net.hosts[0]
+        .events
+        .iter()
+        .filter_map(|(_, e)| match e {
+            Event::Left { acknowledged } => Some(*acknowledged),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(left, [1]);
+}
+
+#[test]
+fn tombstones_end_however_short_the_retention() {
+    for retention in [2_u64, 5] {
+        let mut config = Config::lan("test");
+        config.retention = secs(retention);
+        let mut net = Net::cluster(8, &config);
+        net.kill(7);
+        net.run(secs(60));
+        let mut seen = 0;
+        for _ in 0..600 {
+            net.run(Duration::from_millis(100));
+            if (0..7).any(|who| net.state(who, 8).is_some()) {
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 0);
+    }
 }

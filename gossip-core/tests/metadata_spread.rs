@@ -2,7 +2,8 @@
 
 mod support;
 
-use gossip_core::{Config, Event, Identity, MessageKind, Value};
+use gossip_core::{Config, Epoch, Event, Identity, MessageKind, Value};
+use support::forge::{at, node};
 use support::{Net, id, secs};
 
 fn value(net: &Net, who: usize, of: u128, key: &str) -> Option<Value> {
@@ -115,8 +116,7 @@ fn tags_and_first_metadata_come_with_the_member() {
     let mut net = Net::cluster(4, &Config::lan("test"));
     let address = net.hosts.len();
     net.hosts.push(support::Host::down());
-    let identity =
-        Identity::new(id(5), address, gossip_core::Epoch::from_u64(u64::MAX / 2)).with_tags(["blue", "canary"]);
+    let identity = Identity::new(id(5), address, Epoch::from_u64(u64::MAX / 2)).with_tags(["blue", "canary"]);
     net.start_as(address, identity, Config::lan("test"));
     set(&mut net, address, "zone", "b");
     net.join(address, 0);
@@ -140,4 +140,36 @@ fn what_a_member_said_in_an_earlier_life_is_void() {
     assert!((0..4).all(|who| value(&net, who, 4, "k").is_none()));
     let fingerprint = net.node(0).fingerprint();
     assert!((1..4).all(|who| net.node(who).fingerprint() == fingerprint));
+}
+
+#[test]
+fn a_restart_without_tags_and_metadata_shows_none_of_the_earlier_life() {
+    let mut net = Net::cluster(3, &Config::lan("test"));
+    let address = net.hosts.len();
+    net.hosts.push(support::Host::down());
+    let first = Identity::new(id(9), address, Epoch::new(net.now.as_micros() / 1_000, 0)).with_tags(["leader"]);
+    net.start_as(address, first, Config::lan("test"));
+    let now = net.now;
+    net.node(address).set_metadata(now, "role", "primary").unwrap();
+    net.join(address, 0);
+    net.run(secs(3));
+    net.kill(address);
+    net.run(secs(1));
+    net.start_at(address, 9, Config::lan("test"));
+    net.join(address, 0);
+    net.run(secs(60));
+    let member = net.node(0).member(id(9)).unwrap().clone();
+    assert!(member.tags.is_empty() && member.metadata.is_empty(), "{:?} {:?}", member.tags, member.metadata);
+}
+
+#[test]
+fn an_empty_map_takes_a_small_value() {
+    let mut config = Config::lan("test");
+    config.max_metadata = 1_024;
+    let mut a = node(1, config);
+    for round in 0..100 {
+        let key = format!("session-{round}");
+        a.set_metadata(at(1), &key, true).unwrap_or_else(|error| panic!("round {round}: {error}, with no key set"));
+        a.remove_metadata(at(1), &key).unwrap();
+    }
 }

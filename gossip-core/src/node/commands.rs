@@ -55,7 +55,9 @@ impl<A: Address> Node<A> {
     /// [`PhaseError::Leaving`] if it is leaving already.
     pub fn leave(&mut self, now: Instant) -> Result<(), PhaseError> {
         self.advance(now);
-        self.leave.begin(&mut self.cx)
+        self.leave.begin(&mut self.cx)?;
+        self.joining.abandon(&mut self.cx);
+        Ok(())
     }
 
     /// Drops a member that is dead or has left before its time, here or in the whole cluster.

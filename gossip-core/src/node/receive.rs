@@ -92,7 +92,9 @@ impl<A: Address> Node<A> {
         let theirs = Incarnation { epoch: origin.envelope.epoch, refutations: 0 };
         let mut rival = None;
         for message in messages.flatten() {
+            let is_for_streams = message.kind().is_some_and(MessageKind::is_for_streams);
             match message {
+                _ if is_for_streams && origin.channel == Channel::Datagram => self.cx.drop(DropReason::Channel),
                 Message::Join(_) => {
                     let reason = if is_myself { RejectReason::Myself } else { RejectReason::IdConflict };
                     self.cx.outbox.push(Pending::Reject { to: origin.address.clone(), reason });
@@ -127,23 +129,24 @@ impl<A: Address> Node<A> {
     fn receive_valid(&mut self, origin: &Origin<A>, messages: Messages<'_, A>) {
         let epoch = self.cx.incarnation().epoch;
         let hearsay = self.hearsay(origin, &messages);
-        let mut let_in = false;
+        if !self.admits(origin, &messages) {
+            return;
+        }
+        let mut has_asked = false;
         for message in messages.flatten() {
             let Some(kind) = message.kind() else {
                 self.cx.drop(DropReason::UnknownKind);
                 continue;
             };
             self.cx.stats.count_received(kind);
+            if kind.is_request() && core::mem::replace(&mut has_asked, true) {
+                self.cx.drop(DropReason::Repeated);
+                continue;
+            }
             match message {
-                Message::Join(join) => {
-                    if let Err(reason) = self.admit(origin, &join) {
-                        if let Some(reason) = reason {
-                            self.cx.outbox.push(Pending::Reject { to: origin.address.clone(), reason });
-                        }
-                        return;
-                    }
-                    let_in = true;
-                }
+                _ if origin.channel == Channel::Datagram && kind.is_for_streams() => self.cx.drop(DropReason::Channel),
+                // Its table is queued before what the packet tells is known, but written after.
+                Message::Join(_) => self.cx.outbox.push(Pending::Table { to: origin.address.clone(), cursor: 0 }),
                 Message::Claim(claim) => self.cx.hear(&claim, origin.envelope.sender, hearsay),
                 Message::Accept(accept) => self.receive_accept(origin, accept),
                 Message::Reject(reject) => {
@@ -157,9 +160,6 @@ impl<A: Address> Node<A> {
                 Message::Metadata(delta) => self.cx.hear_metadata(&delta),
                 other => self.receive_request(origin, other),
             }
-        }
-        if let_in {
-            self.cx.outbox.push(Pending::Table { to: origin.address.clone(), cursor: 0 });
         }
         if self.cx.incarnation().epoch != epoch {
             self.joining.repeat(&mut self.cx);
@@ -179,19 +179,38 @@ impl<A: Address> Node<A> {
         }
     }
 
-    fn admit(&mut self, origin: &Origin<A>, join: &wire::Join<'_>) -> Result<(), Option<RejectReason>> {
-        if self.cx.phase == Phase::Contested {
-            self.cx.drop(DropReason::Quiet);
-            return Err(None);
+    /// Whether a packet may be acted on: one whose sender wants to join and may not tells nothing either.
+    fn admits(&mut self, origin: &Origin<A>, messages: &Messages<'_, A>) -> bool {
+        if origin.channel == Channel::Datagram {
+            return true;
         }
-        join::admit(&self.cx, origin.envelope.sender, join).map_err(Some)
+        for message in messages.clone().flatten() {
+            let Message::Join(join) = message else { continue };
+            if self.cx.phase == Phase::Contested {
+                self.cx.drop(DropReason::Quiet);
+                return false;
+            }
+            if let Err(reason) = join::admit(&self.cx, origin.envelope.sender, &join) {
+                self.cx.outbox.push(Pending::Reject { to: origin.address.clone(), reason });
+                return false;
+            }
+        }
+        true
     }
 
     fn receive_accept(&mut self, origin: &Origin<A>, accept: wire::Accept) {
         let by = origin.envelope.sender;
         self.healing.note_answer(&origin.address, by);
         self.joining.handle_accept(&mut self.cx, &origin.address, by, accept.more);
-        if !accept.more && self.cx.is_active() {
+        if accept.more {
+            return;
+        }
+        if self.cx.phase == Phase::Contested {
+            // Nobody there knows of the rival any more.
+            let incarnation = self.cx.incarnation();
+            self.cx.renew(incarnation.refuted());
+        }
+        if self.cx.is_active() {
             self.anti_entropy.plan(&mut self.cx, by);
         }
     }

@@ -5,9 +5,9 @@ use core::str;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::identity::{Epoch, Incarnation, NodeId, Versions};
+use crate::identity::{self, Epoch, Incarnation, NodeId, Versions};
 use crate::membership::MemberState;
-use crate::metadata::ValueRef;
+use crate::metadata::{MAX_KEY, ValueRef};
 
 /// Most accusers that travel with a claim.
 pub(crate) const MAX_ACCUSERS: usize = 9;
@@ -30,12 +30,18 @@ pub(crate) struct Claim<'a, A> {
     pub(crate) accusers: Accusers<'a>,
 }
 
+impl<A> Claim<'_, A> {
+    pub(crate) fn is_valid(&self) -> bool {
+        self.accusers.is_valid() && self.incarnation.epoch.is_plausible()
+    }
+}
+
 /// Those who say that the subject does not answer: ids one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Accusers<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Accusers<'a> {
-    pub(crate) fn is_valid(self) -> bool {
+    fn is_valid(self) -> bool {
         self.0.len().is_multiple_of(ID) && self.0.len() <= MAX_ACCUSERS * ID
     }
 
@@ -86,19 +92,16 @@ pub(crate) struct Entry<'a> {
 
 impl<'a> Delta<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
-        let (header, mut rest) = postcard::take_from_bytes::<DeltaHeader>(bytes).ok()?;
-        let tags = match header.tags {
+        let (header, rest) = postcard::take_from_bytes::<DeltaHeader>(bytes).ok()?;
+        let (tags, rest) = match header.tags {
             Some(count) => {
-                let start = rest;
-                for _ in 0..count {
-                    rest = postcard::take_from_bytes::<&str>(rest).ok()?.1;
-                }
-                Some(Tags(&start[..start.len() - rest.len()]))
+                let (tags, rest) = Tags::split(rest, count)?;
+                (Some(tags), rest)
             }
-            None => None,
+            None => (None, rest),
         };
         let entries = Entries::new(rest);
-        entries.is_valid().then_some(())?;
+        entries.are_valid(header.version).then_some(())?;
         Some(Self {
             subject: header.subject,
             epoch: header.epoch,
@@ -113,6 +116,20 @@ impl<'a> Delta<'a> {
 /// Tags as they lie in a packet.
 #[derive(Clone, Debug)]
 pub(crate) struct Tags<'a>(&'a [u8]);
+
+impl<'a> Tags<'a> {
+    /// Splits off so many tags, if they are within the limits.
+    fn split(bytes: &'a [u8], count: u8) -> Option<(Self, &'a [u8])> {
+        let mut rest = bytes;
+        (usize::from(count) <= identity::Tags::MOST).then_some(())?;
+        for _ in 0..count {
+            let (tag, after) = postcard::take_from_bytes::<&str>(rest).ok()?;
+            (1..=identity::Tags::LONGEST).contains(&tag.len()).then_some(())?;
+            rest = after;
+        }
+        Some((Self(&bytes[..bytes.len() - rest.len()]), rest))
+    }
+}
 
 impl<'a> Iterator for Tags<'a> {
     type Item = &'a str;
@@ -133,10 +150,11 @@ impl<'a> Entries<'a> {
         Self(bytes)
     }
 
-    fn is_valid(&self) -> bool {
+    /// Whether all decode, and none is newer than `version`.
+    fn are_valid(&self, version: u64) -> bool {
         let mut rest = self.clone();
-        while rest.next().is_some() {}
-        rest.0.is_empty()
+        let is_right = |entry: Entry<'_>| entry.version <= version && (1..=MAX_KEY).contains(&entry.key.len());
+        rest.by_ref().all(is_right) && rest.0.is_empty()
     }
 }
 

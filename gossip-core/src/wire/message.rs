@@ -221,7 +221,7 @@ fn decode<'a, A: Address>(code: u8, payload: &'a [u8]) -> Option<Message<'a, A>>
         MessageKind::Nack => Message::Nack(fields(payload)?),
         MessageKind::Claim => {
             let claim: Claim<'a, A> = fields(payload)?;
-            claim.accusers.is_valid().then_some(())?;
+            claim.is_valid().then_some(())?;
             Message::Claim(claim)
         }
         MessageKind::Metadata => Message::Metadata(Delta::decode(payload)?),

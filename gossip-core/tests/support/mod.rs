@@ -1,6 +1,8 @@
 //! A small network in virtual time, to watch a handful of nodes behave.
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
+pub(crate) mod forge;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
