@@ -48,9 +48,6 @@ fn a_dead_member_with_metadata_does_not_make_tables_differ() {
     let newcomer = net.start(5, Config::lan("test"));
     net.join(newcomer, 0);
     net.run(secs(30));
-    let before: u64 = [0, 1, 2, newcomer].iter().map(|&who| net.stats(who).exchanges).sum();
-    net.run(secs(60));
-    let after: u64 = [0, 1, 2, newcomer].iter().map(|&who| net.stats(who).exchanges).sum();
     let prints: Vec<_> = [0, 1, 2, newcomer].iter().map(|&who| net.node(who).fingerprint()).collect();
     assert!(prints.iter().all(|print| *print == prints[0]), "{prints:?}");
 }
@@ -88,8 +85,7 @@ fn several_tables_that_cannot_become_equal_do_not_cost_much() {
     }
     net.run(secs(300));
     let sum = |net: &Net| (0..9).map(|who| net.stats(who).exchanges).sum::<u64>();
-    let bytes = |net: &Net| (0..9).map(|who| net.stats(who).stream_bytes_sent).sum::<u64>();
-    let (before, b) = (sum(&net), bytes(&net));
+    let before = sum(&net);
     net.run(secs(60));
     assert!(sum(&net) - before < 40);
 }

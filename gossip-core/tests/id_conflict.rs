@@ -81,7 +81,6 @@ fn two_starts_in_one_epoch_do_not_flap() {
     net.start_as(twin, Identity::new(id(4), twin, incarnation.epoch), Config::lan("test"));
     net.join(twin, 0);
     net.run(secs(60));
-    let (a, b) = (net.node(3).incarnation(), net.node(twin).incarnation());
     let phases = (net.node(3).phase(), net.node(twin).phase());
     let seen = net.changes(0).len();
     net.run(secs(60));
