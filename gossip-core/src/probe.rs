@@ -8,8 +8,8 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use crate::context::Context;
-use crate::identity::{Address, NodeId};
-use crate::membership::{MemberState, Slot};
+use crate::identity::{Address, Incarnation, NodeId};
+use crate::membership::{Member, MemberState, Slot};
 use crate::outbox::{Pending, Recipients};
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -40,6 +40,8 @@ enum Purpose {
 struct Probe {
     sequence: u32,
     target: NodeId,
+    /// As the target was known when the probe began.
+    incarnation: Incarnation,
     purpose: Purpose,
     sent: Instant,
     /// When others are asked; never again once they were.
@@ -101,7 +103,7 @@ impl<A: Address> Prober<A> {
     }
 
     fn begin(&mut self, cx: &mut Context<A>, slot: Slot, purpose: Purpose) {
-        let target = cx.table.member(slot).id;
+        let Member { id: target, incarnation, .. } = *cx.table.member(slot);
         if self.probes.iter().any(|probe| probe.target == target) {
             return;
         }
@@ -115,6 +117,7 @@ impl<A: Address> Prober<A> {
         self.probes.push(Probe {
             sequence,
             target,
+            incarnation,
             purpose,
             sent: cx.now,
             escalates: cx.now + wait,
@@ -273,7 +276,9 @@ fn escalate<A: Address>(cx: &mut Context<A>, probe: &mut Probe, slot: Slot) {
 }
 
 fn fail<A: Address>(cx: &mut Context<A>, probe: &Probe, slot: Slot) {
-    if probe.purpose == Purpose::Heal || !cx.table.member(slot).state.is_live() {
+    let member = cx.table.member(slot);
+    let has_spoken_since = member.incarnation != probe.incarnation;
+    if probe.purpose == Purpose::Heal || has_spoken_since || !member.state.is_live() {
         return;
     }
     cx.stats.probes_failed += 1;
