@@ -89,13 +89,16 @@ impl<R: Runtime> Cluster<R> {
 
     /// Joins a cluster through any of these addresses, all of them in parallel, and waits for every answer.
     ///
-    /// Each is written as in [`Config::seeds`](crate::Config#structfield.seeds). They are tried once; what is to be tried
-    /// for ever belongs in the seeds.
+    /// Each is written as in [`Config::seeds`](crate::Config#structfield.seeds). They are tried once; what is to be
+    /// tried for ever belongs in the seeds.
     ///
     /// # Errors
     ///
     /// When nobody let this node in: the whole report. When the node has stopped: why.
     pub async fn join<S: Into<String>>(&self, addresses: impl IntoIterator<Item = S>) -> Result<JoinReport, JoinError> {
+        if self.is_stopped() {
+            return Err(JoinError::Stopped(self.stopped().await));
+        }
         let given: Vec<String> = addresses.into_iter().map(Into::into).collect();
         let mut report = JoinReport::default();
         for outcome in join_all(given.into_iter().map(|given| self.join_through(given))).await {
@@ -175,8 +178,8 @@ impl<R: Runtime> Cluster<R> {
 
     /// Stops the node at once, without leaving: peers will find that it does not answer.
     ///
-    /// When it returns, the sockets are closed and the node's tasks have ended. Callbacks are given the events that wait
-    /// for them, for at most a second.
+    /// When it returns, the sockets are closed and the node's tasks have ended. Callbacks are given the events that
+    /// wait for them, for at most a second.
     pub async fn shutdown(&self) {
         // Failure means that the node is stopping already.
         let _ = self.handle.commands.send(Command::Shutdown).await;
@@ -226,7 +229,8 @@ impl<R: Runtime> Cluster<R> {
         self.handle.shared.status().phase
     }
 
-    /// How well this node does itself (Lifeguard's local health): 0 is healthy; the higher, the slower it accuses others.
+    /// How well this node does itself (Lifeguard's local health): 0 is healthy; the higher, the slower it accuses
+    /// others.
     pub fn health_score(&self) -> u32 {
         self.handle.shared.status().health_score
     }
@@ -236,7 +240,8 @@ impl<R: Runtime> Cluster<R> {
         self.handle.shared.stats()
     }
 
-    /// Sets a metadata value of this node. [`members`](Self::members) shows it when this returns; peers learn it by gossip.
+    /// Sets a metadata value of this node. [`members`](Self::members) shows it when this returns; peers learn it by
+    /// gossip.
     ///
     /// # Errors
     ///

@@ -49,7 +49,8 @@ pub struct Config {
     ///
     /// Too short drops peers on slow paths; too long lets strangers hold more of the places for new connections.
     pub first_frame_timeout: Duration,
-    /// How long an unused connection is kept. Longer than `first_frame_timeout`, up to 24 h.
+    /// How long an unused connection is kept by the node that opened it; the other keeps it twice as long. Longer than
+    /// `first_frame_timeout`, up to 24 h.
     ///
     /// Shorter saves file handles; longer saves dials.
     pub idle_timeout: Duration,

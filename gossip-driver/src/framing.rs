@@ -41,7 +41,8 @@ impl FrameReader {
         Self { limit, prefix: [0; PREFIX], prefix_filled: 0, length: 0, body: Vec::new(), body_filled: 0 }
     }
 
-    /// Where the next bytes of the stream belong; never empty. Tell with [`filled`](Self::filled) how many were put there.
+    /// Where the next bytes of the stream belong; never empty. Tell with [`filled`](Self::filled) how many were put
+    /// there.
     pub(crate) fn space(&mut self) -> &mut [u8] {
         if self.prefix_filled < PREFIX {
             return &mut self.prefix[self.prefix_filled..];

@@ -2,7 +2,20 @@
 //! framing, addresses and their resolution, the commands of handles, and what handles show.
 //!
 //! Applications use an adapter, such as `gossip-tokio`, which names the [`Cluster`] of its runtime. A new adapter
-//! implements [`Runtime`] and the socket traits beside it, and decides nothing.
+//! implements [`Runtime`] and the socket traits beside it, and decides nothing. The same program runs on each:
+//!
+//! ```
+//! use gossip_driver::{Cluster, Config, Runtime};
+//!
+//! async fn program<R: Runtime>() -> Result<(), Box<dyn std::error::Error>> {
+//!     let one = Cluster::<R>::start(Config::local("demo")).await?;
+//!     let two = Cluster::<R>::start(Config::local("demo")).await?;
+//!     two.join([one.address().to_string()]).await?;
+//!     assert_eq!(two.members().alive().count(), 2);
+//!     two.leave().await?;
+//!     Ok(())
+//! }
+//! ```
 //!
 //! A node is one task that owns everything and never waits for one thing alone: it takes what arrived, then commands,
 //! then timers that are due; sends until the socket is full; and shows what changed, before it tells of it. Each
@@ -45,7 +58,7 @@ pub use error::{
 };
 pub use gossip_core::{
     Cause, ConfigError, DropReason, ForgetScope, Incarnation, Instant, MemberState, MessageKind, Metadata, NodeId,
-    ParseNodeIdError, Phase, PhaseError, RejectReason, Value, Versions,
+    ParseNodeIdError, Phase, PhaseError, RejectReason, Tags, Value, Versions,
 };
 pub use join::{JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport};
 pub use resolve::{Resolver, Resolving};

@@ -208,7 +208,8 @@ impl<R: Runtime> Links<R> {
         }
         if self.outgoing >= self.settings.max_connections && !self.close_least_used() {
             self.counters.count(Counter::DialsRefused);
-            debug!(address = %to, limit = self.settings.max_connections, "not connected: too many connections are open");
+            let limit = self.settings.max_connections;
+            debug!(address = %to, limit, "not connected: too many connections are open");
             return Err(Unreachable);
         }
         self.counters.count(Counter::Dials);
@@ -268,7 +269,8 @@ impl<R: Runtime> Links<R> {
             Verdict::Garbage => {
                 self.counters.count(Counter::LinksRejected);
                 if let Some(link) = self.table.get(&id) {
-                    debug!(address = %link.address, "closed a connection: it carries something else than this protocol");
+                    let address = link.address;
+                    debug!(%address, "closed a connection: it carries something else than this protocol");
                 }
                 self.kill(id);
             }

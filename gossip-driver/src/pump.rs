@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use async_channel::{Receiver, Sender};
 use futures_util::{FutureExt, Stream};
 use gossip_core::{Channel, DropReason, Node, Phase, PhaseError, Stats};
-use tracing::{Span, error, info, info_span};
+use tracing::{Level, Span, enabled, error, info, info_span};
 
 use crate::callback::text_of;
 use crate::command::Command;
 use crate::link::News;
 use crate::links::{Links, Verdict};
-use crate::report;
+use crate::report::{self, Report};
 use crate::seeds::SeedWord;
 use crate::shared::{Running, Shared, Status};
 use crate::sockets::{Acceptor, Mailbox, Received, Sent};
@@ -89,6 +89,7 @@ pub(crate) struct Pump<R: Runtime> {
     seed_words: Sender<SeedWord>,
     seed_addresses: Pin<Box<Receiver<Vec<SocketAddr>>>>,
     waiting: Waiting,
+    report: Report,
     timer: R::Timer,
     /// What the timer is set to.
     armed: Option<Instant>,
@@ -139,6 +140,7 @@ impl<R: Runtime> Pump<R> {
             seed_words: parts.seed_words,
             seed_addresses: Box::pin(parts.seed_addresses),
             waiting: Waiting::default(),
+            report: Report::default(),
             timer,
             armed: None,
             leave_by: None,
@@ -182,7 +184,13 @@ impl<R: Runtime> Pump<R> {
         let time = self.clock.read(now);
         for _ in 0..self.budget {
             match self.mailbox.receive(cx, now) {
-                Received::Datagram { from, packet } => self.node.handle_datagram(time, from, packet),
+                Received::Datagram { from, packet } => {
+                    let before = enabled!(Level::DEBUG).then(|| self.node.stats());
+                    self.node.handle_datagram(time, from, packet);
+                    if let Some(before) = before {
+                        report::log_drops(from, &before, &self.node.stats());
+                    }
+                }
                 Received::Noise => {}
                 Received::Nothing => return false,
                 Received::Failed(error) => {
@@ -221,7 +229,9 @@ impl<R: Runtime> Pump<R> {
                 let Some(from) = self.links.received(now, link) else { return };
                 let before = self.node.stats();
                 self.node.handle_message(time, from, &mut packet);
-                self.links.judge(link, verdict(&before, &self.node.stats()));
+                let after = self.node.stats();
+                report::log_drops(from, &before, &after);
+                self.links.judge(link, verdict(&before, &after));
                 // The memory of the message counts until here.
                 drop(held);
             }
@@ -355,7 +365,7 @@ impl<R: Runtime> Pump<R> {
         self.shared.publish(&Status::of(&self.node, self.links.gauges()));
         self.waiting.answer();
         while let Some(event) = self.node.poll_event() {
-            report::log(&event);
+            self.report.log(&event);
             self.act_on(&event);
             self.shared.subscribers.publish(&event);
         }

@@ -1,27 +1,66 @@
 //! What a node writes to the log about its cluster.
 
-use gossip_core::{Cause, JoinError, MemberState};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use gossip_core::{Cause, DropReason, JoinError, MemberState, Stats};
 use tracing::{debug, error, info, warn};
 
 use crate::{Event, MemberChange};
 
-/// Logs an event: news of members for those who follow the cluster, what an operator must act on as warning or error.
-pub(crate) fn log(event: &Event) {
-    match event {
-        Event::Member(change) => log_change(change),
-        Event::Metadata { member, keys } => debug!(member = %member.id, ?keys, "metadata changed"),
-        Event::JoinAccepted { address, by, members } => info!(%address, %by, members, "joined"),
-        Event::JoinFailed { address, error: JoinError::Rejected(reason) } => {
-            warn!(%address, %reason, "not let in; check that both nodes are meant for the same cluster");
+/// Addresses that are remembered as failing. Those beyond are logged each time.
+const FAILING_REMEMBERED: usize = 1_024;
+
+/// Writes to the log, and knows what is in it already.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Addresses at which joining failed the last time. Seeds are tried for ever, but it is news only once.
+    failing: HashSet<SocketAddr>,
+}
+
+impl Report {
+    /// Logs an event: news of members for those who follow the cluster, what an operator must act on as warning or
+    /// error.
+    pub(crate) fn log(&mut self, event: &Event) {
+        match event {
+            Event::Member(change) => log_change(change),
+            Event::Metadata { member, keys } => debug!(member = %member.id, ?keys, "metadata changed"),
+            Event::JoinAccepted { address, by, members } => {
+                self.failing.remove(address);
+                info!(%address, %by, members, "joined");
+            }
+            Event::JoinFailed { address, error } => self.log_failure(*address, error),
+            Event::IdConflict { rival, quiet, .. } => {
+                error!(%rival, quiet, "another running node has the id of this one; give each node an id of its own");
+            }
+            Event::IdRegained => info!("the other node with this id is gone; taking part again"),
+            Event::Left { acknowledged } => info!(acknowledged, "left the cluster"),
+            Event::Missed { count } => warn!(count, "events were lost before they could be handed out"),
+            _ => debug!(?event, "event"),
         }
-        Event::JoinFailed { address, error } => info!(%address, %error, "could not join"),
-        Event::IdConflict { rival, quiet, .. } => {
-            error!(%rival, quiet, "another running node has the id of this one; give each node an id of its own");
+    }
+
+    fn log_failure(&mut self, address: SocketAddr, error: &JoinError) {
+        let is_news = !self.failing.contains(&address);
+        if is_news && self.failing.len() < FAILING_REMEMBERED {
+            self.failing.insert(address);
         }
-        Event::IdRegained => info!("the other node with this id is gone; taking part again"),
-        Event::Left { acknowledged } => info!(acknowledged, "left the cluster"),
-        Event::Missed { count } => warn!(count, "events were lost before they could be handed out"),
-        _ => debug!(?event, "event"),
+        match error {
+            JoinError::Rejected(reason) if is_news => {
+                warn!(%address, %reason, "not let in; check that both nodes are meant for the same cluster");
+            }
+            _ if is_news => info!(%address, %error, "could not join"),
+            _ => debug!(%address, %error, "still could not join"),
+        }
+    }
+}
+
+/// Logs what the node dropped of a packet.
+pub(crate) fn log_drops(from: SocketAddr, before: &Stats, after: &Stats) {
+    for &reason in DropReason::ALL {
+        if after.dropped(reason) > before.dropped(reason) {
+            debug!(%from, reason = reason.name(), "dropped a packet or a part of it");
+        }
     }
 }
 

@@ -4,14 +4,17 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-
-use crate::address::Host;
-use crate::runtime::{Runtime, within};
-use crate::{Endpoint, ResolveError};
-
 use std::sync::Arc;
 use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use crate::address::Host;
+use crate::callback::text_of;
+use crate::runtime::{Runtime, within};
+use crate::{Endpoint, ResolveError};
 
 /// A resolution under way.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
@@ -54,9 +57,12 @@ impl<R: Runtime> Lookup<R> {
                 None => self.runtime.lookup(name, endpoint.port()).await,
             }
         };
+        // The resolver may be the application's.
+        let work = AssertUnwindSafe(work).catch_unwind();
         let found = match within(&self.runtime, self.timeout, work).await {
-            Some(Ok(found)) => found,
-            Some(Err(error)) => return Err(failed(error.to_string())),
+            Some(Ok(Ok(found))) => found,
+            Some(Ok(Err(error))) => return Err(failed(error.to_string())),
+            Some(Err(panic)) => return Err(failed(format!("the resolver panicked: {}", text_of(&*panic)))),
             None => return Err(failed(format!("no answer within {:?}", self.timeout))),
         };
         let addresses = in_order(found, self.prefer_ipv6);

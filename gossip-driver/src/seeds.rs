@@ -52,6 +52,8 @@ struct Seed {
     addresses: Vec<SocketAddr>,
     next: Next,
     delay: Duration,
+    /// The log has it that the name cannot be resolved, and not yet that it can.
+    is_trouble_known: bool,
 }
 
 /// When the name of a seed is resolved.
@@ -162,17 +164,28 @@ impl<R: Runtime> Keeper<R> {
     fn resolved(&mut self, now: Instant, at: usize, result: Result<Vec<SocketAddr>, ResolveError>) {
         let Some(seed) = self.seeds.get_mut(at) else { return };
         match result {
-            Ok(addresses) if addresses == seed.addresses => seed.next = Next::OnFailure,
             Ok(addresses) => {
-                info!(seed = %seed.endpoint, ?addresses, "resolved the name of a seed");
-                seed.addresses = addresses;
                 seed.next = Next::OnFailure;
-                self.tell();
+                let is_new = addresses != seed.addresses;
+                if is_new || seed.is_trouble_known {
+                    info!(seed = %seed.endpoint, ?addresses, "resolved the name of a seed");
+                }
+                seed.is_trouble_known = false;
+                if is_new {
+                    seed.addresses = addresses;
+                    self.tell();
+                }
             }
             Err(error) => {
                 let again = seed.postpone(now);
                 self.wires.counters.count(Counter::ResolveFailures);
-                warn!(seed = %seed.endpoint, reason = %error.reason, "cannot resolve a seed; trying again in {again:?}");
+                let (name, reason) = (&seed.endpoint, &error.reason);
+                if seed.is_trouble_known {
+                    debug!(seed = %name, %reason, "still cannot resolve a seed; trying again in {again:?}");
+                } else {
+                    seed.is_trouble_known = true;
+                    warn!(seed = %name, %reason, "cannot resolve a seed; trying again until it works");
+                }
             }
         }
     }
@@ -187,7 +200,8 @@ impl<R: Runtime> Keeper<R> {
         for seed in self.seeds.iter_mut().filter(|seed| seed.addresses.contains(&address)) {
             if seed.next == Next::OnFailure && seed.endpoint.as_socket_address().is_none() {
                 let again = seed.postpone(now);
-                debug!(seed = %seed.endpoint, %address, "a seed does not answer; resolving its name again in {again:?}");
+                let name = &seed.endpoint;
+                debug!(seed = %name, %address, "a seed does not answer; resolving its name again in {again:?}");
             }
         }
     }
@@ -212,7 +226,7 @@ impl Seed {
     fn new(now: Instant, endpoint: Endpoint) -> Self {
         let address = endpoint.as_socket_address();
         let next = if address.is_some() { Next::OnFailure } else { Next::At(now) };
-        Self { endpoint, addresses: address.into_iter().collect(), next, delay: FIRST_DELAY }
+        Self { endpoint, addresses: address.into_iter().collect(), next, delay: FIRST_DELAY, is_trouble_known: false }
     }
 
     /// Resolves the name after a delay that doubles each time.

@@ -21,6 +21,8 @@ const LONGEST_DATAGRAM: usize = 65_535;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Errors in a row, with pauses, after which the UDP socket is given up.
 const LOST_AFTER: u32 = 100;
+/// Connections in a row that may be gone before they are accepted; then others get their turn.
+const LOST_IN_A_ROW: u32 = 16;
 
 /// The UDP socket, and the one packet on its way to it.
 pub(crate) struct Mailbox<R: Runtime> {
@@ -157,7 +159,8 @@ impl<R: Runtime> Mailbox<R> {
     }
 }
 
-/// Whether an error of the UDP socket is late news about a datagram sent earlier: ICMP, or the state of the network.
+/// Whether an error says something about a peer or the way to it, and nothing about the socket itself: on a UDP socket
+/// it is late news about a datagram sent earlier.
 fn is_about_a_peer(kind: ErrorKind) -> bool {
     matches!(
         kind,
@@ -178,13 +181,16 @@ fn is_about_a_peer(kind: ErrorKind) -> bool {
 pub(crate) struct Acceptor<R: Runtime> {
     listener: R::Listener,
     counters: Arc<Counters>,
+    /// Connections in a row that were gone before they could be accepted.
     failures: u32,
+    /// The present trouble is in the log.
+    warned: bool,
     resume: Option<Instant>,
 }
 
 impl<R: Runtime> Acceptor<R> {
     pub(crate) fn new(listener: R::Listener, counters: Arc<Counters>) -> Self {
-        Self { listener, counters, failures: 0, resume: None }
+        Self { listener, counters, failures: 0, warned: false, resume: None }
     }
 
     /// The next connection that has come in.
@@ -193,20 +199,28 @@ impl<R: Runtime> Acceptor<R> {
             return None;
         }
         self.resume = None;
-        match self.listener.poll_accept(cx) {
-            Poll::Pending => None,
-            Poll::Ready(Ok((stream, from))) => {
-                self.failures = 0;
-                Some((stream, unmapped(from)))
-            }
-            Poll::Ready(Err(error)) => {
-                self.counters.count(Counter::AcceptErrors);
-                self.failures += 1;
-                if self.failures == 1 {
-                    warn!(%error, "cannot accept a connection; trying again (check the limit of open files)");
+        loop {
+            match self.listener.poll_accept(cx) {
+                Poll::Pending => return None,
+                Poll::Ready(Ok((stream, from))) => {
+                    self.failures = 0;
+                    self.warned = false;
+                    return Some((stream, unmapped(from)));
                 }
-                self.resume = Some(now + PAUSE);
-                None
+                Poll::Ready(Err(error)) => {
+                    self.counters.count(Counter::AcceptErrors);
+                    self.failures += 1;
+                    let is_lasting = !is_about_a_peer(error.kind());
+                    if is_lasting && !self.warned {
+                        warn!(%error, "cannot accept connections; trying again (check the limit of open files)");
+                    }
+                    self.warned |= is_lasting;
+                    if is_lasting || self.failures >= LOST_IN_A_ROW {
+                        self.failures = 0;
+                        self.resume = Some(now + PAUSE);
+                        return None;
+                    }
+                }
             }
         }
     }

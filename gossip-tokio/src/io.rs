@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -18,7 +18,7 @@ use tracing::debug;
 /// Connections that the kernel may hold before they are accepted.
 const BACKLOG: i32 = 1_024;
 
-/// The tokio runtime that a node runs in.
+/// The tokio runtime that a node runs in. Its I/O and time drivers must be enabled (`enable_all`).
 #[derive(Clone, Debug)]
 pub struct Tokio {
     handle: Handle,
@@ -78,7 +78,10 @@ impl Runtime for Tokio {
     }
 
     async fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+        let host = host.to_owned();
+        // On the node's own runtime, so that handles can be used from any thread.
+        let lookup = self.handle.spawn_blocking(move || (host.as_str(), port).to_socket_addrs());
+        Ok(lookup.await.map_err(io::Error::other)??.collect())
     }
 }
 
@@ -138,7 +141,8 @@ impl Listener for TokioListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, SocketAddr)>> {
         self.0.poll_accept(cx).map(|accepted| {
             let (stream, from) = accepted?;
-            stream.set_nodelay(true)?;
+            // Only slower without; and a peer that is gone already is found out by reading.
+            let _ = stream.set_nodelay(true);
             Ok((stream.compat(), from))
         })
     }

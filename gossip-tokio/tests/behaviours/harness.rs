@@ -14,6 +14,12 @@ pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     outcome.unwrap_or_else(|_| panic!("did not happen in time: {what}"))
 }
 
+/// A bind address for a test whose ports must not be taken by the connections of other tests: the outgoing ones of this
+/// machine come from 127.0.0.1. Elsewhere than on Linux there is only that one.
+pub(crate) fn aside(test: u8) -> String {
+    if cfg!(target_os = "linux") { format!("127.77.0.{test}:0") } else { "127.0.0.1:0".to_owned() }
+}
+
 /// Settings that notice a crash within a second or two.
 pub(crate) fn quick(cluster: &str) -> Config {
     Config::local(cluster).protocol(|protocol| {
@@ -82,6 +88,16 @@ pub(crate) async fn event<T>(events: &mut Events, what: &str, mut pick: impl FnM
         }
     })
     .await
+}
+
+/// Waits until something holds that no event tells of.
+pub(crate) async fn holds(what: &str, mut condition: impl FnMut() -> bool) {
+    within(what, async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 /// Shuts all of them down.

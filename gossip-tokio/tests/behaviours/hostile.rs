@@ -6,16 +6,11 @@ use gossip_tokio::{Cluster, Counter, DropReason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-use crate::harness::{cluster_of, converged, join, quick, start, stop, within};
+use crate::harness::{cluster_of, converged, holds, join, quick, start, stop, within};
 
 /// A counter reaches a value, while the node goes on.
 async fn counted(node: &Cluster, counter: Counter, at_least: u64) {
-    let reached = async {
-        while node.stats().driver.count(counter) < at_least {
-            tokio::task::yield_now().await;
-        }
-    };
-    within(&format!("{} reaches {at_least}: {:?}", counter.name(), node.stats().driver), reached).await;
+    holds(&format!("{} reaches {at_least}", counter.name()), || node.stats().driver.count(counter) >= at_least).await;
 }
 
 /// Sends these bytes over a new connection and waits until the node closes it.
@@ -100,14 +95,9 @@ async fn random_datagrams_are_dropped_by_reason() {
             .collect();
         socket.send_to(&noise, nodes[0].address()).await.expect("loopback takes datagrams");
     }
-    within("the noise is counted", async {
-        loop {
-            let stats = nodes[0].stats().protocol;
-            if stats.dropped(DropReason::Truncated) > 0 && stats.dropped(DropReason::Version) > 0 {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
+    holds("the noise is counted", || {
+        let stats = nodes[0].stats().protocol;
+        stats.dropped(DropReason::Truncated) > 0 && stats.dropped(DropReason::Version) > 0
     })
     .await;
     converged(&nodes).await;

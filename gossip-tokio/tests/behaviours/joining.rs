@@ -2,7 +2,7 @@
 
 use gossip_tokio::{Cluster, Event, JoinError, JoinFailureReason, RejectReason, protocol};
 
-use crate::harness::{cluster_of, converged, event, join, quick, start, stop, within};
+use crate::harness::{aside, cluster_of, converged, event, join, quick, start, stop, within};
 
 #[tokio::test]
 async fn five_nodes_find_each_other_through_one() {
@@ -91,7 +91,7 @@ async fn clusters_of_different_names_do_not_mix() {
 
 /// An address where nobody listens.
 async fn closed_port() -> String {
-    let node: Cluster = start(quick("gone")).await;
+    let node: Cluster = start(quick("gone").bind(aside(5))).await;
     let address = node.address().to_string();
     stop([node]).await;
     address

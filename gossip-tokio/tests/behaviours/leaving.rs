@@ -2,7 +2,7 @@
 
 use gossip_tokio::{Cause, CommandError, Event, MemberState, Phase, PhaseError, StopReason};
 
-use crate::harness::{cluster_of, event, quick, start, stop, within};
+use crate::harness::{aside, cluster_of, converged, event, join, quick, start, stop, within};
 
 /// Waits until this node hears that the other one left, and that it never accused it.
 async fn hears_leaving(events: &mut gossip_tokio::Events, id: gossip_tokio::NodeId) {
@@ -55,16 +55,22 @@ async fn a_node_that_is_alone_leaves_at_once() {
 
 #[tokio::test]
 async fn dropping_the_last_handle_leaves_and_frees_the_port() {
-    let mut nodes = cluster_of("drop", 2).await;
+    let nodes = cluster_of("drop", 1).await;
     let mut events = nodes[0].events();
-    let leaver = nodes.pop().expect("there are two nodes");
+    let leaver = start(quick("drop").bind(aside(4))).await;
+    join(&leaver, &nodes[0]).await;
+    converged(&[nodes[0].clone(), leaver.clone()]).await;
     let (id, address) = (leaver.id(), leaver.address());
     let mut last_words = leaver.events();
     let other_handle = leaver.clone();
     drop(leaver);
     assert!(!other_handle.is_stopped(), "a clone keeps the node running");
     drop(other_handle);
-    hears_leaving(&mut events, id).await;
+    event(&mut events, "the node leaves", |event| match event {
+        Event::Member(change) if change.member.id == id && change.cause == Cause::Left => Some(()),
+        _ => None,
+    })
+    .await;
     let all_read = async { while last_words.next().await.is_some() {} };
     within("the event stream ends when the node stops", all_read).await;
     let next = start(quick("drop").bind(address.to_string())).await;

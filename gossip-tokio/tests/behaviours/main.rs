@@ -3,6 +3,8 @@
 mod conflict;
 mod events;
 mod failing;
+mod families;
+mod forgetting;
 mod harness;
 mod hostile;
 mod joining;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gossip_tokio::{Cluster, Config, StartError};
 
-use crate::harness::{quick, start, stop, within};
+use crate::harness::{aside, quick, start, stop, within};
 
 async fn refused(config: Config) -> StartError {
     within("the start of a node", Cluster::start(config)).await.expect_err("the node must not start")
@@ -13,12 +13,12 @@ async fn refused(config: Config) -> StartError {
 
 #[tokio::test]
 async fn an_address_in_use_is_named_with_its_protocol() {
-    let node = start(quick("used")).await;
+    let node = start(quick("used").bind(aside(1))).await;
     let error = refused(quick("used").bind(node.address().to_string())).await;
     assert!(matches!(error, StartError::AddressInUse { address, protocol: "TCP" } if address == node.address()));
     stop([node]).await;
 
-    let udp = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let udp = UdpSocket::bind(aside(1)).expect("a port is free");
     let taken = udp.local_addr().expect("it is bound");
     let error = refused(quick("used").bind(taken.to_string())).await;
     assert!(matches!(error, StartError::AddressInUse { address, protocol: "UDP" } if address == taken));

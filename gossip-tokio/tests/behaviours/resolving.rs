@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use gossip_tokio::{Counter, Resolver, Resolving};
+use gossip_tokio::{Counter, Event, JoinError, JoinFailureReason, Resolver, Resolving};
 
-use crate::harness::{converged, quick, start, stop, within};
+use crate::harness::{converged, event, holds, quick, start, stop, within};
 
 /// Names that can be moved while nodes run.
 #[derive(Clone, Default)]
@@ -45,12 +45,7 @@ async fn a_name_with_several_addresses_leads_to_each_of_them() {
 async fn a_seed_is_found_when_its_name_appears_and_again_when_it_moves() {
     let registry = Registry::default();
     let node = start(quick("moving").resolver(registry.clone()).seed("seed.test:1")).await;
-    within("the name is looked up in vain", async {
-        while node.stats().driver.count(Counter::ResolveFailures) == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    holds("the name is looked up in vain", || node.stats().driver.count(Counter::ResolveFailures) > 0).await;
 
     // Nobody listens at the first address that the name gets.
     let gone = start(quick("moving")).await;
@@ -58,8 +53,8 @@ async fn a_seed_is_found_when_its_name_appears_and_again_when_it_moves() {
     stop([gone]).await;
     registry.set([nowhere]);
     let mut events = node.events();
-    crate::harness::event(&mut events, "the seed is tried in vain", |event| match event {
-        gossip_tokio::Event::JoinFailed { address, .. } if address == nowhere => Some(()),
+    event(&mut events, "the seed is tried in vain", |event| match event {
+        Event::JoinFailed { address, .. } if address == nowhere => Some(()),
         _ => None,
     })
     .await;
@@ -68,4 +63,26 @@ async fn a_seed_is_found_when_its_name_appears_and_again_when_it_moves() {
     registry.set([seed.address()]);
     converged(&[seed.clone(), node.clone()]).await;
     stop([seed, node]).await;
+}
+
+/// A resolver with a bug.
+struct Broken;
+
+impl Resolver for Broken {
+    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
+        Box::pin(async { panic!("this panic is part of the test") })
+    }
+}
+
+#[tokio::test]
+async fn a_resolver_that_panics_is_an_error_of_the_name_it_was_asked_for() {
+    let node = start(quick("broken").resolver(Broken).seed("seed.test")).await;
+    let error = within("the join", node.join(["seed.test"])).await.expect_err("the name is not resolved");
+    let JoinError::Nobody(report) = error else { panic!("the node runs: {error}") };
+    let JoinFailureReason::Resolve(error) = &report.failed[0].reason else { panic!("it is the name: {report}") };
+    assert!(error.reason.contains("panicked"), "{error}");
+    let other = start(quick("broken")).await;
+    within("the seeds", node.set_seeds([other.address().to_string()])).await.expect("the node runs");
+    converged(&[node.clone(), other.clone()]).await;
+    stop([node, other]).await;
 }

@@ -2,13 +2,15 @@
 
 use gossip_tokio::{Cause, Event, MemberState};
 
-use crate::harness::{cluster_of, converged, event, join, quick, seen, start, stop};
+use crate::harness::{aside, cluster_of, converged, event, join, quick, seen, start, stop};
 
 async fn restart(same_address: bool) {
     let name = if same_address { "same" } else { "elsewhere" };
-    let mut nodes = cluster_of(name, 3).await;
+    let mut nodes = cluster_of(name, 2).await;
     let mut events = nodes[0].events();
-    let old = nodes.pop().expect("there are three nodes");
+    let old = start(quick(name).bind(aside(3))).await;
+    join(&old, &nodes[0]).await;
+    converged(&[nodes[0].clone(), nodes[1].clone(), old.clone()]).await;
     let (id, address) = (old.id(), old.address());
     let before = nodes[0].member(id).expect("it is a member").incarnation;
     stop([old]).await;

@@ -5,18 +5,12 @@ use std::sync::Arc;
 use gossip_tokio::{Cluster, CommandError, JoinError, StopReason};
 use tokio::runtime::Handle;
 
-use crate::harness::{PATIENCE, cluster_of, quick, start, stop, within};
+use crate::harness::{aside, cluster_of, holds, quick, start, stop, within};
 
 /// Waits until the runtime has as few tasks as that.
 async fn tasks_end(expected: usize) {
     let metrics = Handle::current().metrics();
-    let ended = async {
-        while metrics.num_alive_tasks() > expected {
-            tokio::task::yield_now().await;
-        }
-    };
-    let outcome = tokio::time::timeout(PATIENCE, ended).await;
-    assert!(outcome.is_ok(), "{} tasks are left, expected {expected}", metrics.num_alive_tasks());
+    holds(&format!("no more than {expected} tasks are left"), || metrics.num_alive_tasks() <= expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,7 +18,7 @@ async fn fifty_starts_leave_no_task_and_free_the_port_each_time() {
     let before = Handle::current().metrics().num_alive_tasks();
     let peer = start(quick("fifty")).await;
     let with_peer = Handle::current().metrics().num_alive_tasks();
-    let first = start(quick("fifty")).await;
+    let first = start(quick("fifty").bind(aside(2))).await;
     let address = first.address().to_string();
     stop([first]).await;
     for _ in 0..50 {
@@ -60,11 +54,12 @@ async fn a_stopped_node_answers_every_call_with_the_reason() {
 #[tokio::test]
 async fn shutting_down_wakes_those_who_wait() {
     let nodes = cluster_of("wake", 2).await;
-    // Reserved for documentation: nobody answers there, and nothing is sent beyond this machine's refusal to route it.
+    // It takes connections and never answers.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-    let silent = silent.local_addr().expect("it is bound").to_string();
+    let address = silent.local_addr().expect("it is bound").to_string();
     let node = nodes[0].clone();
-    let join = tokio::spawn(async move { node.join([silent]).await });
+    let join = tokio::spawn(async move { node.join([address]).await });
+    within("the connection", silent.accept()).await.expect("the node connects");
     let mut events = nodes[0].events();
     within("a shutdown", nodes[0].shutdown()).await;
     let joined = within("the join", join).await.expect("it does not panic");
@@ -102,5 +97,10 @@ fn a_node_whose_runtime_is_gone_does_not_hang_its_handles() {
         assert_eq!(within("the reason", node.stopped()).await, StopReason::Aborted);
         let refused = within("a change", node.set_metadata("a", 1_i64)).await;
         assert_eq!(refused, Err(CommandError::Stopped(StopReason::Aborted)));
+        let refused = within("a join", node.join(["localhost"])).await;
+        assert_eq!(refused, Err(JoinError::Stopped(StopReason::Aborted)));
+        assert!(within("an event", node.events().next()).await.is_none());
+        node.on_event(|_| panic!("there are no events"));
+        within("a shutdown", node.shutdown()).await;
     });
 }

@@ -1,0 +1,226 @@
+//! The agent: one node, its control endpoint and its log, until it is told to stop.
+
+mod journal;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use gossip_tokio::{Cluster, Config, Endpoint, StartError};
+use tokio::runtime::Runtime;
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::AgentArgs;
+use crate::config_file::Settings;
+use crate::control::ControlChoice;
+use crate::control::answer::Steering;
+use crate::control::protocol::MetaValue;
+use crate::control::server::Server;
+use crate::describe::NAME_KEY;
+use crate::exit::Failure;
+use crate::output;
+use crate::signals::StopSignals;
+
+/// The cluster's name unless one is given.
+const DEFAULT_CLUSTER: &str = "default";
+/// Longest tag in bytes, and most tags of a node.
+const MAX_TAG: usize = 255;
+
+/// Runs an agent to its end.
+///
+/// # Errors
+///
+/// What keeps it from starting, or why it stopped other than on request.
+pub(crate) fn run(args: AgentArgs, runtime: impl FnOnce() -> Result<Runtime, Failure>) -> Result<(), Failure> {
+    let print_config = args.print_config;
+    let settings = gather(args)?;
+    let config = configure(&settings)?;
+    if print_config {
+        return output::print(&settings.spelled_out(&config).to_toml()?);
+    }
+    start_log(settings.log.as_deref())?;
+    let control = settings.control.unwrap_or_default();
+    runtime()?.block_on(serve(config, control))
+}
+
+/// The settings of the command line over those of the file.
+fn gather(args: AgentArgs) -> Result<Settings, Failure> {
+    let file = args.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    let mut meta = BTreeMap::new();
+    for (key, value) in args.meta {
+        if meta.insert(key.clone(), value).is_some() {
+            return Err(Failure::Usage(format!("--meta: key {key:?} is given twice; give each once")));
+        }
+    }
+    let line = Settings {
+        bind: args.bind,
+        advertise: args.advertise,
+        cluster: args.cluster,
+        id: args.id,
+        name: args.name,
+        join: args.join,
+        tag: args.tag,
+        control: args.control,
+        preset: args.preset,
+        log: args.log.or_else(|| env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty())),
+        meta,
+        ..Settings::default()
+    };
+    Ok(line.over(file))
+}
+
+/// The node's configuration, checked as a whole.
+fn configure(settings: &Settings) -> Result<Config, Failure> {
+    let cluster = settings.cluster.as_deref().unwrap_or(DEFAULT_CLUSTER);
+    let mut config = settings.preset.unwrap_or_default().config(cluster);
+    settings.protocol.apply(&mut config.protocol);
+    settings.transport.apply(&mut config);
+    let Some(bind) = &settings.bind else {
+        return Err(Failure::usage("no bind address: give --bind ADDR, or bind = \"ADDR\" in the configuration file"));
+    };
+    config.bind.clone_from(bind);
+    config.advertise.clone_from(&settings.advertise);
+    config.id = settings.id;
+    config.tags.clone_from(&settings.tag);
+    config.seeds.clone_from(&settings.join);
+    config.metadata = metadata(settings)?;
+    config.validate().map_err(|error| Failure::usage(format!("configuration: {error}")))?;
+    check_addresses(&config)?;
+    check_tags(&config.tags)?;
+    Ok(config)
+}
+
+fn metadata(settings: &Settings) -> Result<Vec<(String, gossip_tokio::Value)>, Failure> {
+    let mut entries = settings.meta.clone();
+    if let Some(name) = &settings.name
+        && entries.insert(NAME_KEY.to_owned(), MetaValue::Text(name.clone())).is_some()
+    {
+        let reason = "the metadata key \"name\" is set by --name and by --meta (or their like in the file); choose one";
+        return Err(Failure::usage(reason));
+    }
+    entries
+        .into_iter()
+        .map(|(key, value)| match value.into_value() {
+            Ok(value) => Ok((key, value)),
+            Err(reason) => Err(Failure::Usage(format!("metadata key {key:?}: {reason}"))),
+        })
+        .collect()
+}
+
+fn check_addresses(config: &Config) -> Result<(), Failure> {
+    let bad = |option: &str, error: &dyn std::fmt::Display| Failure::Usage(format!("{option}: {error}"));
+    Endpoint::parse_bind(&config.bind, config.prefer_ipv6).map_err(|error| bad("--bind", &error))?;
+    if let Some(advertise) = &config.advertise {
+        advertise.parse::<Endpoint>().map_err(|error| bad("--advertise", &error))?;
+    }
+    for seed in &config.seeds {
+        seed.parse::<Endpoint>().map_err(|error| bad("--join", &error))?;
+    }
+    Ok(())
+}
+
+fn check_tags(tags: &[String]) -> Result<(), Failure> {
+    if tags.len() > MAX_TAG {
+        return Err(Failure::Usage(format!("--tag: {} tags, at most {MAX_TAG} are allowed", tags.len())));
+    }
+    match tags.iter().find(|tag| tag.is_empty() || tag.len() > MAX_TAG) {
+        Some(tag) => Err(Failure::Usage(format!("--tag: a tag of {} bytes, expected 1 to {MAX_TAG}", tag.len()))),
+        None => Ok(()),
+    }
+}
+
+fn start_log(filter: Option<&str>) -> Result<(), Failure> {
+    let filter = filter.unwrap_or("info");
+    let wrong = |error| Failure::Usage(format!("--log: {filter:?} is not a log filter like \"info\": {error}"));
+    let mut filter = EnvFilter::try_new(filter).map_err(wrong)?;
+    // The journal tells the same events, with the names of the nodes.
+    if let Ok(directive) = "gossip_driver::report=off".parse() {
+        filter = filter.add_directive(directive);
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(output::colours(&io::stderr()))
+        .with_writer(io::stderr)
+        // The agent goes on when nobody reads its log any more.
+        .log_internal_errors(false)
+        .try_init()
+        .map_err(Failure::failed)
+}
+
+async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
+    let mut signals = StopSignals::listen().map_err(Failure::failed)?;
+    let server = match &control {
+        ControlChoice::At(address) => Some(Server::bind(address).await?),
+        ControlChoice::None => None,
+    };
+    let cluster_name = config.protocol.cluster.clone();
+    let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
+    let steering = Arc::new(Steering::new(cluster.clone(), cluster_name.clone()));
+    tokio::spawn(journal::keep(cluster.events()));
+    announce(&cluster, &cluster_name, server.as_ref());
+
+    let serving = async {
+        match &server {
+            Some(server) => server.run(Arc::clone(&steering)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = serving => {}
+        () = steering.left() => {}
+        reason = cluster.stopped() => return Err(Failure::failed(format!("the node stopped: {reason}"))),
+        signal = signals.next() => leave(&cluster, signal, &mut signals).await?,
+    }
+    cluster.shutdown().await;
+    info!("stopped");
+    Ok(())
+}
+
+async fn leave(cluster: &Cluster, signal: &str, signals: &mut StopSignals) -> Result<(), Failure> {
+    info!(signal, "leaving the cluster; a second signal stops at once");
+    tokio::select! {
+        outcome = cluster.leave() => match outcome {
+            Ok(report) => info!(acknowledged = report.acknowledged, "left the cluster"),
+            // It has left already, or has nothing to leave because another node has its id.
+            Err(error) => info!(%error, "there was nothing to leave"),
+        },
+        signal = signals.next() => {
+            cluster.shutdown().await;
+            return Err(Failure::failed(format!("stopped by a second {signal} before the leave was complete")));
+        }
+    }
+    Ok(())
+}
+
+/// Tells programs and people where the node is.
+fn announce(cluster: &Cluster, name: &str, server: Option<&Server>) {
+    let control = server.map_or_else(|| "none".to_owned(), |server| server.address().to_string());
+    let facts = [
+        ("id", cluster.id().to_string()),
+        ("cluster", output::printable(name)),
+        ("bind", cluster.bind_address().to_string()),
+        ("address", cluster.address().to_string()),
+        ("control", control),
+    ];
+    let text = facts.map(|(label, fact)| format!("{label:<8} {fact}\n")).concat();
+    let mut stdout = io::stdout().lock();
+    // An agent whose stdout is closed is no worse an agent.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Who is to blame for a node that cannot start: the settings, or the machine.
+fn blame(error: &StartError) -> Failure {
+    let reason = format!("cannot start the node: {error}");
+    match error {
+        StartError::Config(_)
+        | StartError::BindAddress(_)
+        | StartError::AdvertiseAddress(_)
+        | StartError::SeedAddress(_)
+        | StartError::AdvertiseUnspecified { .. }
+        | StartError::Metadata { .. } => Failure::Usage(reason),
+        _ => Failure::Failed(reason),
+    }
+}

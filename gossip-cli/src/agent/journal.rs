@@ -1,0 +1,80 @@
+//! What the agent writes to its log of what happens in the cluster.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use gossip_tokio::{Event, Events, MemberChange, MemberState};
+use tracing::{debug, error, info, warn};
+
+use crate::describe::{NAME_KEY, blamers, cause_name, name_of};
+
+/// Addresses remembered as being silent, so that each is complained of once.
+const MAX_SILENT: usize = 1_024;
+
+/// Writes until the node stops.
+pub(crate) async fn keep(mut events: Events) {
+    let mut journal = Journal::default();
+    while let Some(event) = events.next().await {
+        journal.write(&event);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Journal {
+    silent: HashSet<SocketAddr>,
+}
+
+impl Journal {
+    fn write(&mut self, event: &Event) {
+        match event {
+            Event::Member(change) => member(change),
+            Event::Metadata { member, keys } => {
+                // News of a member comes before its metadata, so this is where its name is first known.
+                if keys.iter().any(|key| key == NAME_KEY) {
+                    info!(id = %member.id, name = name_of(member), address = %member.address, "name");
+                }
+                debug!(id = %member.id, name = name_of(member), ?keys, "metadata changed");
+            }
+            Event::JoinAccepted { address, by, members } => {
+                self.silent.remove(address);
+                info!(%address, %by, members, "joined");
+            }
+            Event::JoinFailed { address, error } => self.join_failed(*address, error),
+            Event::IdConflict { rival, quiet: true, .. } => error!(
+                %rival,
+                "another node has this node's id and started later; this one keeps quiet: give one of them another --id"
+            ),
+            Event::IdConflict { rival, quiet: false, .. } => {
+                warn!(%rival, "another node has this node's id and is told to be quiet: give one another --id");
+            }
+            Event::IdRegained => info!("this node has its id back and takes part again"),
+            Event::Left { acknowledged } => debug!(acknowledged, "the leave is complete"),
+            Event::Missed { count } => warn!(count, "events were lost because the log could not keep up"),
+            other => debug!(?other, "event"),
+        }
+    }
+
+    /// Seeds are retried for ever; one line for each is enough until it has answered.
+    fn join_failed(&mut self, address: SocketAddr, error: &gossip_tokio::protocol::JoinError) {
+        if self.silent.len() >= MAX_SILENT {
+            self.silent.clear();
+        }
+        if self.silent.insert(address) {
+            warn!(%address, %error, "cannot join through this address; a seed is retried for ever");
+        } else {
+            debug!(%address, %error, "still cannot join through this address");
+        }
+    }
+}
+
+fn member(change: &MemberChange) {
+    let member = &change.member;
+    let (id, address, state) = (member.id, member.address, member.state);
+    let name = name_of(member);
+    let previous = change.previous.map(MemberState::name);
+    let cause = cause_name(&change.cause);
+    match blamers(&change.cause) {
+        [] => info!(%id, name, %address, %state, previous, cause, "member"),
+        by => info!(%id, name, %address, %state, previous, cause, ?by, "member"),
+    }
+}

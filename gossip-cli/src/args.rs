@@ -1,0 +1,330 @@
+//! The command line: what can be typed, and how it is explained.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use gossip_tokio::{MemberState, NodeId};
+
+use crate::config_file::Preset;
+use crate::control::protocol::MetaValue;
+use crate::control::{ControlAddress, ControlChoice};
+use crate::exit;
+
+const EXAMPLES: &str = "\
+Examples:
+  gossip demo                                          watch five nodes find, lose and regain each other
+  gossip agent --bind 127.0.0.1:7979                   run a node
+  gossip agent --bind 127.0.0.1:7981 --control none --join 127.0.0.1:7979
+  gossip members                                       ask the agent whom it knows
+  gossip meta set role=web port=8080                   say something about the agent's node
+  gossip monitor --json                                follow what happens";
+
+const DEMO_NOTES: &str = "\
+The steps: all nodes find each other; one changes its metadata; one is killed without a word, suspected, declared dead,
+and started again under its id; one leaves; then nothing happens for a while and the idle traffic is measured. Each
+step has a deadline. With two nodes the one that left is started again before idle traffic is measured.
+
+Idle traffic is what the nodes send as datagrams, counted as IP bytes: the bytes of each datagram and 28 for its IPv4
+and UDP headers, per node that is up and second.
+
+On a terminal a table is redrawn in place; into a pipe go plain lines as things happen. NO_COLOR switches colours off.
+--json prints one object: nodes, converged_ms, metadata_all_ms, suspect_first_ms, dead_all_ms, rejoin_all_ms,
+leave_all_ms, idle_bytes_per_node_s, idle_datagrams_per_node_s, ok; null stands for what did not happen. Times of
+suspicion and death count from the kill.
+
+Examples:
+  gossip demo
+  gossip demo --nodes 50
+  gossip demo --json | jq .dead_all_ms";
+
+const AGENT_NOTES: &str = "\
+The agent prints its id, addresses and control address to stdout, and logs to stderr. Ctrl-C or SIGTERM make it leave
+the cluster and exit; a second one stops it at once. Seeds (--join) that cannot be reached are retried for ever.
+
+Addresses are written ip:port, [v6]:port, host:port, or a host or ip alone with the default port 7979.
+
+The configuration file is TOML. Its keys are the options of this command with underscores for dashes, and the tables
+[meta], [protocol] and [transport] for metadata, timing and limits. The command line wins over the file.
+--print-config shows every key with the value that would apply.
+
+Examples:
+  gossip agent --bind 10.0.0.5:7979 --join seed.example --name web-1 --tag web --meta zone=eu
+  gossip agent --bind 0.0.0.0 --config /etc/gossip.toml --control unix:/run/gossip.sock
+  gossip agent --bind 127.0.0.1:0 --control 127.0.0.1:0 --preset local
+  gossip agent --bind 127.0.0.1:7979 --print-config > gossip.toml";
+
+const CONTROL: &str =
+    "Where to accept control commands: 127.0.0.1:PORT, [::1]:PORT, unix:PATH or none [default: 127.0.0.1:7980]";
+
+const REMOTE_CONTROL: &str = "Control address of the agent: 127.0.0.1:PORT, [::1]:PORT or unix:PATH";
+
+const LOG: &str = "What to log, as in RUST_LOG: a level, or target=level pairs [default: $RUST_LOG, else info]";
+
+const MEMBERS_NOTES: &str = "\
+An asterisk marks the agent's own node.
+
+Examples:
+  gossip members
+  gossip members --state dead
+  gossip members --tag web --json | jq -r '.[].address'";
+
+const JOIN_NOTES: &str = "\
+Done when at least one address let the agent in; fails with exit code 1 and the reasons when none did.
+
+Examples:
+  gossip join 10.0.0.5:7979
+  gossip join seed-1.example seed-2.example";
+
+const FORGET_NOTES: &str = "\
+Only a dead or departed member can be forgotten. An id may be shortened to a prefix of at least 4 characters that only
+one member has.
+
+Examples:
+  gossip forget 0192f0c1-2345-7abc-8def-0123456789ab
+  gossip forget 0192f0c1-23 --here";
+
+const META_NOTES: &str = "\
+Examples:
+  gossip meta set role=web port=8080 ready=true
+  gossip meta set version:=1.10
+  gossip meta get
+  gossip meta get role --node 0192f0c1-23
+  gossip meta rm role";
+
+const MONITOR_NOTES: &str = "\
+The first line says that the monitor is in place; of what happens afterwards nothing is missed without being told.
+
+Examples:
+  gossip monitor
+  gossip monitor --json | jq -r 'select(.state == \"dead\") | .id'";
+
+/// Cluster membership by gossip: a node for the shell, a client for it, and a demonstration.
+#[derive(Debug, Parser)]
+#[command(name = "gossip", version, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::CODES))]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a small cluster in this process and show it converge, fail, recover and leave.
+    #[command(after_help = DEMO_NOTES)]
+    Demo(DemoArgs),
+    /// Run one node until Ctrl-C or SIGTERM, which make it leave first.
+    #[command(after_help = AGENT_NOTES)]
+    Agent(Box<AgentArgs>),
+    /// List the members that the agent knows.
+    #[command(after_help = MEMBERS_NOTES)]
+    Members(MembersArgs),
+    /// Tell about the agent: id, address, phase, health, counters.
+    Info(Remote),
+    /// Have the agent join through these addresses.
+    #[command(after_help = JOIN_NOTES)]
+    Join(JoinArgs),
+    /// Have the agent leave the cluster and exit.
+    Leave(Remote),
+    /// Drop a member that is gone for good from the member tables.
+    #[command(after_help = FORGET_NOTES)]
+    Forget(ForgetArgs),
+    /// Read metadata, or change that of the agent's node.
+    #[command(subcommand, after_help = META_NOTES)]
+    Meta(MetaCommand),
+    /// Follow what happens in the cluster until Ctrl-C.
+    #[command(after_help = MONITOR_NOTES)]
+    Monitor(Remote),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell to complete for.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many nodes to start, 2 to 200.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..=200))]
+    pub(crate) nodes: u16,
+    /// Print one JSON object at the end and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Address and port to listen on, UDP and TCP; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) bind: Option<String>,
+    /// Name of the cluster; nodes of other clusters are refused [default: default].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
+    /// Id of this node, kept over restarts; without it each start is a new member.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) id: Option<NodeId>,
+    /// Address that peers are told [default: where it listens].
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) advertise: Option<String>,
+    /// Address of a node to join through, a seed; may be repeated.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) join: Vec<String>,
+    /// Name shown in member lists; stored as the metadata key `name`.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A tag of this node; may be repeated.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    /// Metadata of this node: true, false and numbers are stored as such, K:=V always as text; may be repeated.
+    #[arg(long, value_name = "K=V", value_parser = entry)]
+    pub(crate) meta: Vec<(String, MetaValue)>,
+    /// Settings from a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[arg(long, value_name = "ADDR", help = CONTROL)]
+    pub(crate) control: Option<ControlChoice>,
+    /// Timing to start from [default: lan].
+    #[arg(long)]
+    pub(crate) preset: Option<Preset>,
+    #[arg(long, value_name = "FILTER", help = LOG)]
+    pub(crate) log: Option<String>,
+    /// Print the settings that would apply as a configuration file, and exit.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+/// How to reach the agent, and how to answer.
+#[derive(Debug, Args)]
+pub(crate) struct Remote {
+    #[arg(long, value_name = "ADDR", env = "GOSSIP_CONTROL", default_value_t, help = REMOTE_CONTROL)]
+    pub(crate) control: ControlAddress,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long to wait for the agent's answer.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MembersArgs {
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+    /// Only members in this state.
+    #[arg(long)]
+    pub(crate) state: Option<StateFilter>,
+    /// Only members with this tag.
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+}
+
+/// The states that a listed member can be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StateFilter {
+    Alive,
+    Suspect,
+    Dead,
+    Leaving,
+}
+
+impl From<StateFilter> for MemberState {
+    fn from(filter: StateFilter) -> Self {
+        match filter {
+            StateFilter::Alive => Self::Alive,
+            StateFilter::Suspect => Self::Suspect,
+            StateFilter::Dead => Self::Dead,
+            StateFilter::Leaving => Self::Leaving,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// Addresses of nodes to join through.
+    #[arg(value_name = "ADDR", required = true)]
+    pub(crate) addresses: Vec<String>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// Id of the member, or the beginning of it.
+    pub(crate) id: String,
+    /// Only in this agent's table, not in the whole cluster.
+    #[arg(long)]
+    pub(crate) here: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MetaCommand {
+    /// Print metadata of the agent's node or of another one.
+    Get {
+        /// Only this key; its value alone is printed.
+        key: Option<String>,
+        /// Id of the node, or the beginning of it [default: the agent's own].
+        #[arg(long, value_name = "ID")]
+        node: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Set keys of the agent's node.
+    Set {
+        /// true, false and numbers are stored as such; K:=V stores V as text whatever it looks like.
+        #[arg(value_name = "K=V", required = true, value_parser = entry)]
+        entries: Vec<(String, MetaValue)>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Remove keys of the agent's node.
+    Rm {
+        /// The keys.
+        #[arg(value_name = "KEY", required = true)]
+        keys: Vec<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+}
+
+/// Reads `K=V` or `K:=V`.
+fn entry(text: &str) -> Result<(String, MetaValue), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    let (key, value) = match key.strip_suffix(':') {
+        Some(key) => (key, MetaValue::Text(value.to_owned())),
+        None => (key, MetaValue::guess(value)),
+    };
+    match key.len() {
+        1..=255 => Ok((key.to_owned(), value)),
+        0 => Err("the key is empty".to_owned()),
+        length => Err(format!("the key has {length} bytes, at most 255 are allowed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_value_is_typed_by_its_look_unless_text_is_asked_for() {
+        assert_eq!(entry("ready=true"), Ok(("ready".to_owned(), MetaValue::Bool(true))));
+        assert_eq!(entry("url=a=b"), Ok(("url".to_owned(), MetaValue::Text("a=b".to_owned()))));
+        assert_eq!(entry("port:=80"), Ok(("port".to_owned(), MetaValue::Text("80".to_owned()))));
+        assert_eq!(entry("empty="), Ok(("empty".to_owned(), MetaValue::Text(String::new()))));
+    }
+
+    #[test]
+    fn an_entry_without_a_fitting_key_is_refused() {
+        for bad in ["noequals", "=x", ":=x", &format!("{}=x", "k".repeat(256))] {
+            assert!(entry(bad).is_err(), "{bad}");
+        }
+    }
+}

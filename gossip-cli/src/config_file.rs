@@ -1,0 +1,326 @@
+//! The configuration file of an agent: TOML with every option, timing and limit.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use gossip_tokio::{Config, NodeId};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::control::ControlChoice;
+use crate::control::protocol::MetaValue;
+use crate::exit::{Failure, one_line};
+
+/// Largest file that is read.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Timing to start from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Preset {
+    /// One data centre.
+    #[default]
+    Lan,
+    /// Several continents.
+    Wan,
+    /// One machine, for tests and demonstrations.
+    Local,
+}
+
+impl Preset {
+    pub(crate) fn config(self, cluster: &str) -> Config {
+        match self {
+            Self::Lan => Config::lan(cluster),
+            Self::Wan => Config::wan(cluster),
+            Self::Local => Config::local(cluster),
+        }
+    }
+}
+
+/// What can stand in the file; what does not is left as the preset has it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) bind: Option<String>,
+    pub(crate) advertise: Option<String>,
+    pub(crate) cluster: Option<String>,
+    #[serde(serialize_with = "write_id", deserialize_with = "read_id")]
+    pub(crate) id: Option<NodeId>,
+    pub(crate) name: Option<String>,
+    pub(crate) join: Vec<String>,
+    pub(crate) tag: Vec<String>,
+    pub(crate) control: Option<ControlChoice>,
+    pub(crate) preset: Option<Preset>,
+    pub(crate) log: Option<String>,
+    pub(crate) meta: BTreeMap<String, MetaValue>,
+    pub(crate) protocol: ProtocolSection,
+    pub(crate) transport: TransportSection,
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident of $target:ty { $($field:ident: $kind:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(crate) struct $name { $($field: Option<$kind>,)* }
+
+        impl $name {
+            /// Changes what is set here.
+            pub(crate) fn apply(&self, target: &mut $target) {
+                $(if let Some(value) = self.$field.clone() {
+                    target.$field = value.into();
+                })*
+            }
+
+            /// Everything as it is there.
+            pub(crate) fn of(target: &$target) -> Self {
+                Self { $($field: Some(target.$field.clone().into()),)* }
+            }
+        }
+    };
+}
+
+section! {
+    /// Timing and limits of the protocol.
+    ProtocolSection of gossip_tokio::protocol::Config {
+        application: String,
+        probe_interval: Span,
+        probe_timeout: Span,
+        indirect_probes: usize,
+        stream_probe: bool,
+        suspicion_min: u32,
+        suspicion_max: u32,
+        suspicion_accusers: usize,
+        awareness_max: u32,
+        gossip_interval: Span,
+        gossip_fanout: usize,
+        retransmit: u32,
+        heal_interval: Span,
+        join_timeout: Span,
+        leave_timeout: Span,
+        retention: Span,
+        max_datagram: usize,
+        max_message: usize,
+        chunk: usize,
+        max_members: usize,
+        max_metadata: usize,
+        max_events: usize,
+        max_transmits: usize,
+    }
+}
+
+section! {
+    /// Timing and limits of sockets, connections and queues.
+    TransportSection of Config {
+        prefer_ipv6: bool,
+        dial_timeout: Span,
+        write_timeout: Span,
+        first_frame_timeout: Span,
+        idle_timeout: Span,
+        max_connections: usize,
+        max_unproven: usize,
+        link_queue_bytes: usize,
+        total_queue_bytes: usize,
+        receive_queue_bytes: usize,
+        command_queue: usize,
+        event_queue: usize,
+        receive_budget: usize,
+        socket_receive_buffer: usize,
+        socket_send_buffer: usize,
+    }
+}
+
+/// A time span, written like `500ms` or `1m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span(Duration);
+
+impl From<Duration> for Span {
+    fn from(span: Duration) -> Self {
+        Self(span)
+    }
+}
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text)
+            .map(Self)
+            .map_err(|error| D::Error::custom(format!("{text:?} is not a time like \"500ms\" or \"1m 30s\": {error}")))
+    }
+}
+
+#[expect(clippy::ref_option, reason = "serde hands the field over like this")]
+fn write_id<S: Serializer>(id: &Option<NodeId>, serializer: S) -> Result<S::Ok, S::Error> {
+    id.map(|id| id.to_string()).serialize(serializer)
+}
+
+fn read_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NodeId>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+}
+
+impl Settings {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// File, line, what is wrong there and what would be right.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let shown = path.display();
+        let unreadable = |reason: String| Failure::usage(format!("cannot read configuration {shown}: {reason}"));
+        let found = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+        if found.len() > MAX_FILE {
+            return Err(unreadable(format!("it is larger than {MAX_FILE} bytes")));
+        }
+        let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        Self::parse(&text).map_err(|(line, problem)| Failure::usage(format!("configuration {shown}:{line}: {problem}")))
+    }
+
+    /// Reads the text of a file; the error is a line and what is wrong in it.
+    fn parse(text: &str) -> Result<Self, (usize, String)> {
+        toml::from_str(text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+            (line, one_line(&error.message().replace("unknown field", "unknown key")))
+        })
+    }
+
+    /// These settings, and those of `base` where these have none. Lists are not mixed, metadata is, key by key.
+    pub(crate) fn over(self, base: Self) -> Self {
+        let list = |mine: Vec<String>, theirs: Vec<String>| if mine.is_empty() { theirs } else { mine };
+        let mut meta = base.meta;
+        meta.extend(self.meta);
+        Self {
+            bind: self.bind.or(base.bind),
+            advertise: self.advertise.or(base.advertise),
+            cluster: self.cluster.or(base.cluster),
+            id: self.id.or(base.id),
+            name: self.name.or(base.name),
+            join: list(self.join, base.join),
+            tag: list(self.tag, base.tag),
+            control: self.control.or(base.control),
+            preset: self.preset.or(base.preset),
+            log: self.log.or(base.log),
+            meta,
+            protocol: base.protocol,
+            transport: base.transport,
+        }
+    }
+
+    /// All settings as they apply, with nothing left to the preset.
+    pub(crate) fn spelled_out(self, config: &Config) -> Self {
+        Self {
+            bind: Some(config.bind.clone()),
+            cluster: Some(config.protocol.cluster.clone()),
+            control: Some(self.control.unwrap_or_default()),
+            preset: Some(self.preset.unwrap_or_default()),
+            protocol: ProtocolSection::of(&config.protocol),
+            transport: TransportSection::of(config),
+            ..self
+        }
+    }
+
+    /// The text of a file with these settings.
+    ///
+    /// # Errors
+    ///
+    /// What TOML cannot write: a whole number beyond 63 bits.
+    pub(crate) fn to_toml(&self) -> Result<String, Failure> {
+        toml::to_string(self).map_err(|error| Failure::failed(format!("cannot write these settings as TOML: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for preset in [Preset::Lan, Preset::Wan, Preset::Local] {
+            let settings = Settings {
+                id: Some(NodeId::from_u128(7)),
+                name: Some("web-1".to_owned()),
+                join: vec!["seed.example:7979".to_owned()],
+                tag: vec!["web".to_owned()],
+                meta: BTreeMap::from([
+                    ("port".to_owned(), MetaValue::Int(80)),
+                    ("load".to_owned(), MetaValue::Float(0.5)),
+                    ("ready".to_owned(), MetaValue::Bool(true)),
+                    ("zone".to_owned(), MetaValue::Text("eu".to_owned())),
+                ]),
+                preset: Some(preset),
+                ..Settings::default()
+            };
+            let settings = settings.spelled_out(&preset.config("prod"));
+            let text = settings.to_toml().unwrap();
+            assert_eq!(Settings::parse(&text), Ok(settings), "{text}");
+        }
+    }
+
+    #[test]
+    fn sections_change_what_they_name_and_nothing_else() {
+        let text = "[protocol]\nprobe_interval = \"750ms\"\n[transport]\nmax_unproven = 9\n";
+        let settings = Settings::parse(text).unwrap();
+        let mut config = Config::lan("x");
+        settings.protocol.apply(&mut config.protocol);
+        settings.transport.apply(&mut config);
+        assert_eq!(config.protocol.probe_interval, Duration::from_millis(750));
+        assert_eq!(config.protocol.probe_timeout, Config::lan("x").protocol.probe_timeout);
+        assert_eq!(config.max_unproven, 9);
+        assert_eq!(config.max_connections, Config::lan("x").max_connections);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_line() {
+        let cases: [(&str, usize, &[&str]); 7] = [
+            ("bind = \"a:1\"\nbindd = 1\n", 2, &["unknown key `bindd`", "`bind`", "`advertise`"]),
+            ("\n[protocol]\nprobe_intervall = \"1s\"\n", 3, &["unknown key `probe_intervall`", "`probe_interval`"]),
+            ("[protocol]\nprobe_interval = \"soon\"\n", 2, &["soon", "500ms"]),
+            ("[protocol]\nprobe_interval = 500\n", 2, &["string"]),
+            ("id = \"12\"\n", 1, &["UUID"]),
+            ("control = \"0.0.0.0:1\"\n", 1, &["loopback"]),
+            ("x = = 1\n", 1, &[]),
+        ];
+        for (text, line, parts) in cases {
+            let (found, problem) = Settings::parse(text).unwrap_err();
+            assert_eq!(found, line, "{text}: {problem}");
+            assert!(parts.iter().all(|part| problem.contains(part)), "{text}: {problem}");
+            assert!(!problem.contains('\n'), "{problem}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins_and_metadata_is_mixed() {
+        let settings = |bind: &str, join: &[&str], key: &str| Settings {
+            bind: Some(bind.to_owned()),
+            join: join.iter().map(|&seed| seed.to_owned()).collect(),
+            meta: BTreeMap::from([
+                (key.to_owned(), MetaValue::Text(bind.to_owned())),
+                ("both".to_owned(), MetaValue::Text(bind.to_owned())),
+            ]),
+            ..Settings::default()
+        };
+        let file = settings("file", &["a", "b"], "file");
+        let merged = settings("line", &[], "line").over(file.clone());
+        assert_eq!(merged.bind.as_deref(), Some("line"));
+        assert_eq!(merged.join, ["a", "b"]);
+        assert_eq!(merged.meta["both"], MetaValue::Text("line".to_owned()));
+        assert_eq!(merged.meta.len(), 3);
+        assert_eq!(settings("line", &["c"], "line").over(file).join, ["c"]);
+    }
+}

@@ -1,0 +1,127 @@
+//! The client's side of the control endpoint: one request, and the lines of its answer.
+
+use std::io;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::lines::{LineReader, LineWriter};
+use super::protocol::{MAX_REPLY, Reply, Request};
+use super::{ControlAddress, Stream};
+use crate::args::Remote;
+use crate::exit::Failure;
+
+/// A connection on which one request was made.
+#[derive(Debug)]
+pub(crate) struct Client {
+    address: ControlAddress,
+    replies: LineReader<ReadHalf<Box<dyn Stream>>>,
+    /// Kept open: the agent takes its end for the client's.
+    _requests: LineWriter<WriteHalf<Box<dyn Stream>>>,
+}
+
+/// The answer to a request that was carried out.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) items: Vec<Json>,
+    pub(crate) done: Json,
+}
+
+impl Client {
+    /// Connects and sends the request.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unreachable`] if no agent is there.
+    pub(crate) async fn request(remote: &Remote, request: &Request) -> Result<Self, Failure> {
+        let address = remote.control.clone();
+        let stream = match timeout(remote.timeout, connect(&address)).await {
+            Ok(outcome) => outcome.map_err(|error| absent(&address, &error.to_string()))?,
+            Err(_) => return Err(absent(&address, "no connection in time")),
+        };
+        let (reader, writer) = tokio::io::split(stream);
+        let mut requests = LineWriter::new(writer, remote.timeout);
+        let sent = match requests.write(request).await {
+            Ok(()) => requests.flush().await,
+            Err(error) => Err(error),
+        };
+        sent.map_err(|error| broken(&address, &error.to_string()))?;
+        Ok(Self { address, replies: LineReader::new(reader, MAX_REPLY), _requests: requests })
+    }
+
+    /// The next part of the answer, or its end. Without `patience` it waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unreachable`] if the agent says nothing or nonsense; what it says if it refuses.
+    pub(crate) async fn next(&mut self, patience: Option<Duration>) -> Result<Reply, Failure> {
+        let line = match patience {
+            None => self.replies.next().await,
+            Some(patience) => timeout(patience, self.replies.next()).await.unwrap_or_else(|_| {
+                let waited = humantime::format_duration(patience);
+                Err(io::Error::other(format!("no answer within {waited}; --timeout waits longer")))
+            }),
+        };
+        let line = line.map_err(|error| broken(&self.address, &error.to_string()))?;
+        let Some(line) = line else { return Err(broken(&self.address, "it closed the connection")) };
+        match serde_json::from_slice(&line) {
+            Ok(Reply::Error(row)) => Err(row.into()),
+            Ok(reply) => Ok(reply),
+            Err(_) => Err(Failure::unreachable(format!(
+                "what listens at {} is not a gossip agent; name the agent's address with --control",
+                self.address
+            ))),
+        }
+    }
+}
+
+/// Makes a request and reads its whole answer.
+///
+/// # Errors
+///
+/// Those of [`Client::request`] and [`Client::next`].
+pub(crate) async fn ask(remote: &Remote, request: &Request) -> Result<Answer, Failure> {
+    let mut client = Client::request(remote, request).await?;
+    let mut items = Vec::new();
+    loop {
+        match client.next(Some(remote.timeout)).await? {
+            Reply::Item(item) => items.push(item),
+            Reply::Done(done) => return Ok(Answer { items, done }),
+            Reply::Error(row) => return Err(row.into()),
+        }
+    }
+}
+
+/// Reads a row of an answer.
+///
+/// # Errors
+///
+/// The agent speaks of something that this client does not know: it is of another version.
+pub(crate) fn row<T: DeserializeOwned>(item: Json) -> Result<T, Failure> {
+    serde_json::from_value(item)
+        .map_err(|error| Failure::failed(format!("the agent's answer is of another version of this command: {error}")))
+}
+
+async fn connect(address: &ControlAddress) -> io::Result<Box<dyn Stream>> {
+    Ok(match address {
+        ControlAddress::Tcp(at) => Box::new(TcpStream::connect(at).await?),
+        #[cfg(unix)]
+        ControlAddress::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
+        #[cfg(not(unix))]
+        ControlAddress::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
+    })
+}
+
+fn absent(address: &ControlAddress, reason: &str) -> Failure {
+    Failure::unreachable(format!(
+        "no agent at {address} ({reason}); start one with 'gossip agent', or name its control address with --control"
+    ))
+}
+
+fn broken(address: &ControlAddress, reason: &str) -> Failure {
+    Failure::unreachable(format!("the agent at {address} does not answer: {reason}"))
+}

@@ -1,0 +1,132 @@
+//! Lines of bounded length from a connection, and lines of JSON to one.
+
+use std::io;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter};
+use tokio::time::timeout;
+
+/// Bytes asked of the connection at once.
+const STEP: usize = 8 << 10;
+
+/// Reads lines without ever holding more than the limit.
+#[derive(Debug)]
+pub(crate) struct LineReader<R> {
+    reader: R,
+    limit: usize,
+    buffer: Vec<u8>,
+    /// Bytes at the front that hold no line end.
+    searched: usize,
+}
+
+impl<R: AsyncRead + Unpin> LineReader<R> {
+    pub(crate) fn new(reader: R, limit: usize) -> Self {
+        Self { reader, limit, buffer: Vec::new(), searched: 0 }
+    }
+
+    /// The next line without its end; `None` when the other side has closed. May be dropped and called again.
+    ///
+    /// # Errors
+    ///
+    /// What reading says; `InvalidData` for a line over the limit, `UnexpectedEof` for one that was cut off.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(length) = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n') {
+                let rest = self.buffer.split_off(self.searched + length + 1);
+                let mut line = std::mem::replace(&mut self.buffer, rest);
+                self.searched = 0;
+                line.truncate(line.trim_ascii_end().len());
+                return Ok(Some(line));
+            }
+            self.searched = self.buffer.len();
+            if self.searched > self.limit {
+                let text = format!("a line is longer than {} bytes", self.limit);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
+            let mut step = [0; STEP];
+            match self.reader.read(&mut step).await? {
+                0 if self.buffer.is_empty() => return Ok(None),
+                0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of a line")),
+                count => self.buffer.extend_from_slice(&step[..count]),
+            }
+        }
+    }
+
+    /// Ends when the other side sends anything, closes, or breaks.
+    pub(crate) async fn stirs(&mut self) {
+        if self.buffer.is_empty() {
+            let _ = self.reader.read(&mut [0; 1]).await;
+        }
+    }
+}
+
+/// Writes objects as lines of JSON; a reader that does not take them in time is given up.
+#[derive(Debug)]
+pub(crate) struct LineWriter<W> {
+    writer: BufWriter<W>,
+    patience: Duration,
+}
+
+impl<W: AsyncWrite + Unpin> LineWriter<W> {
+    pub(crate) fn new(writer: W, patience: Duration) -> Self {
+        Self { writer: BufWriter::new(writer), patience }
+    }
+
+    /// Appends a line; it may wait in the buffer until the next [`flush`](Self::flush).
+    pub(crate) async fn write(&mut self, object: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(object)?;
+        line.push(b'\n');
+        in_time(self.patience, self.writer.write_all(&line)).await
+    }
+
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        in_time(self.patience, self.writer.flush()).await
+    }
+}
+
+async fn in_time(patience: Duration, write: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    match timeout(patience, write).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the other side does not read")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn lines(input: &[u8], limit: usize) -> (Vec<String>, Option<io::ErrorKind>) {
+        let mut reader = LineReader::new(input, limit);
+        let mut lines = Vec::new();
+        loop {
+            match reader.next().await {
+                Ok(Some(line)) => lines.push(String::from_utf8(line).unwrap()),
+                Ok(None) => return (lines, None),
+                Err(error) => return (lines, Some(error.kind())),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_come_one_by_one_with_either_ending() {
+        let (lines, error) = lines(b"one\r\n\ntwo\n", 100).await;
+        assert_eq!(lines, ["one", "", "two"]);
+        assert_eq!(error, None);
+    }
+
+    #[tokio::test]
+    async fn a_line_over_the_limit_or_cut_off_is_an_error() {
+        let endless = vec![b'x'; 100_000];
+        assert_eq!(lines(&endless, 1_000).await, (vec![], Some(io::ErrorKind::InvalidData)));
+        assert_eq!(lines(b"whole\nhal", 1_000).await, (vec!["whole".to_owned()], Some(io::ErrorKind::UnexpectedEof)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_given_up() {
+        let (_held, other) = tokio::io::duplex(16);
+        let mut writer = LineWriter::new(other, Duration::from_secs(10));
+        writer.write(&"x".repeat(100)).await.unwrap();
+        assert_eq!(writer.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+}

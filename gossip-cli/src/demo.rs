@@ -1,0 +1,39 @@
+//! The demonstration: a small cluster of real nodes on loopback, in this process.
+
+mod board;
+mod fleet;
+mod handles;
+mod reporter;
+mod screen;
+mod script;
+mod summary;
+
+use crate::args::DemoArgs;
+use crate::exit::Failure;
+use crate::output;
+use crate::signals::StopSignals;
+
+use fleet::Fleet;
+use reporter::Reporter;
+use script::Script;
+
+/// Plays the whole script and shows it.
+///
+/// # Errors
+///
+/// The step that did not happen in time, and what was seen instead.
+pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
+    let signals = StopSignals::listen().map_err(Failure::failed)?;
+    let nodes = usize::from(args.nodes);
+    handles::ask_for(nodes);
+    let reporter = Reporter::choose(args.json, nodes)?;
+    let mut script = Script::new(Fleet::new(nodes), reporter, signals);
+    let outcome = script.play().await;
+    let (fleet, result) = script.finish(outcome.is_ok()).await;
+    if args.json {
+        output::json(&result)?;
+    } else {
+        output::print(&summary::text(&result, &fleet, output::colours(&std::io::stdout())))?;
+    }
+    outcome
+}

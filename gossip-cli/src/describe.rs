@@ -1,0 +1,166 @@
+//! Events in words, for people and for programs.
+
+use std::time::SystemTime;
+
+use gossip_tokio::{Cause, Event, Member, NodeId};
+
+use crate::control::protocol::{EventKind, EventRow, MetaValue};
+use crate::output::printable;
+
+/// The metadata key that holds the name of a node.
+pub(crate) const NAME_KEY: &str = "name";
+
+/// The name that a member gave itself.
+pub(crate) fn name_of(member: &Member) -> Option<String> {
+    member.metadata.get(NAME_KEY).map(ToString::to_string)
+}
+
+/// The event as it is told to clients, with the present as its time.
+pub(crate) fn row(event: &Event) -> EventRow {
+    EventRow { time: wall_clock(), what: kind(event) }
+}
+
+/// The present, RFC 3339 in UTC with milliseconds.
+pub(crate) fn wall_clock() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
+fn kind(event: &Event) -> EventKind {
+    match event {
+        Event::Member(change) => EventKind::Member {
+            id: change.member.id.to_string(),
+            name: name_of(&change.member),
+            address: change.member.address,
+            state: change.member.state.to_string(),
+            previous: change.previous.map(|state| state.to_string()),
+            cause: cause_name(&change.cause).to_owned(),
+            by: blamers(&change.cause).iter().map(ToString::to_string).collect(),
+            incarnation: change.member.incarnation.to_string(),
+        },
+        Event::Metadata { member, keys } => EventKind::Metadata {
+            id: member.id.to_string(),
+            name: name_of(member),
+            changed: keys.iter().map(|key| (key.clone(), member.metadata.get(key).map(MetaValue::from))).collect(),
+        },
+        Event::JoinAccepted { address, by, members } => {
+            EventKind::JoinAccepted { address: *address, by: by.to_string(), members: *members }
+        }
+        Event::JoinFailed { address, error } => EventKind::JoinFailed { address: *address, reason: error.to_string() },
+        Event::IdConflict { rival, quiet, .. } => EventKind::IdConflict { rival: *rival, quiet: *quiet },
+        Event::IdRegained => EventKind::IdRegained,
+        Event::Left { acknowledged } => EventKind::Left { acknowledged: *acknowledged },
+        Event::Missed { count } => EventKind::Missed { count: *count },
+        other => EventKind::Other { text: format!("{other:?}") },
+    }
+}
+
+/// The cause in one word.
+pub(crate) fn cause_name(cause: &Cause) -> &'static str {
+    match cause {
+        Cause::Joined => "joined",
+        Cause::Restarted => "restarted",
+        Cause::Refuted => "refuted",
+        Cause::Moved => "moved",
+        Cause::ProbeFailed => "probe_failed",
+        Cause::Accused { .. } => "accused",
+        Cause::SuspicionExpired { .. } => "suspicion_expired",
+        Cause::DeclaredDead { .. } => "declared_dead",
+        Cause::Left => "left",
+        Cause::Forgotten => "forgotten",
+        Cause::Reaped => "reaped",
+        _ => "other",
+    }
+}
+
+/// Those who accused the member or declared it dead.
+pub(crate) fn blamers(cause: &Cause) -> &[NodeId] {
+    match cause {
+        Cause::Accused { by } | Cause::DeclaredDead { by } => std::slice::from_ref(by),
+        Cause::SuspicionExpired { accusers } => accusers,
+        _ => &[],
+    }
+}
+
+/// What a cause says to people; `by` are those who accused the member or declared it dead.
+pub(crate) fn cause_words(cause: &str, by: &[String]) -> String {
+    let by = by.join(", ");
+    match cause {
+        "joined" => "it joined".to_owned(),
+        "restarted" => "it started again".to_owned(),
+        "refuted" => "it spoke up".to_owned(),
+        "moved" => "it changed its address".to_owned(),
+        "probe_failed" => "it did not answer a probe".to_owned(),
+        "accused" => format!("accused by {by}"),
+        "suspicion_expired" => format!("it did not refute in time, accused by {by}"),
+        "declared_dead" => format!("declared dead by {by}"),
+        "left" => "it left".to_owned(),
+        "forgotten" => "an operator had it forgotten".to_owned(),
+        "reaped" => "it was gone for too long".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// The event as a line for people, without its time.
+pub(crate) fn sentence(what: &EventKind) -> String {
+    let text = match what {
+        EventKind::Watching { id, address, live } => format!("watching {id} at {address}, {live} live members"),
+        EventKind::Member { id, name, address, state, previous, cause, by, .. } => {
+            let before = previous.as_deref().filter(|previous| previous != state);
+            let before = before.map(|previous| format!(" (was {previous})")).unwrap_or_default();
+            format!("{} at {address} is {state}{before}: {}", called(name.as_deref(), id), cause_words(cause, by))
+        }
+        EventKind::Metadata { id, name, changed } => {
+            let changes: Vec<String> = changed
+                .iter()
+                .map(|(key, value)| match value {
+                    Some(value) => format!("{key}={value}"),
+                    None => format!("{key} removed"),
+                })
+                .collect();
+            format!("{} changed its metadata: {}", called(name.as_deref(), id), changes.join(", "))
+        }
+        EventKind::JoinAccepted { address, by, members } => {
+            format!("joined through {address} ({by}), {members} live members")
+        }
+        EventKind::JoinFailed { address, reason } => format!("joining through {address} failed: {reason}"),
+        EventKind::IdConflict { rival, quiet: true } => {
+            format!("the node at {rival} has this node's id and started later; this one keeps quiet")
+        }
+        EventKind::IdConflict { rival, quiet: false } => {
+            format!("the node at {rival} has this node's id and started earlier; it is told to keep quiet")
+        }
+        EventKind::IdRegained => "this node has its id back and takes part again".to_owned(),
+        EventKind::Left { acknowledged } => format!("left the cluster, acknowledged by {acknowledged}"),
+        EventKind::Missed { count } => format!("{count} events were lost because they were not read in time"),
+        EventKind::Other { text } => text.clone(),
+    };
+    printable(&text)
+}
+
+fn called(name: Option<&str>, id: &str) -> String {
+    match name {
+        Some(name) => format!("{name} ({id})"),
+        None => id.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_event_names_the_member_its_states_and_the_cause() {
+        let what = EventKind::Member {
+            id: "id-1".to_owned(),
+            name: Some("web\u{7}".to_owned()),
+            address: ([127, 0, 0, 1], 80).into(),
+            state: "suspect".to_owned(),
+            previous: Some("alive".to_owned()),
+            cause: "accused".to_owned(),
+            by: vec!["id-2".to_owned()],
+            incarnation: "1.0".to_owned(),
+        };
+        let expected = "web\\u{7} (id-1) at 127.0.0.1:80 is suspect (was alive): accused by id-2";
+        assert_eq!(sentence(&what), expected);
+    }
+}

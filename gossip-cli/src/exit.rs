@@ -1,0 +1,79 @@
+//! How the command ends: its exit codes, and the one line that says why.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// What the exit codes mean, for `--help`.
+pub(crate) const CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: a step of the demo, a join that was refused, an agent that could not start
+  2  wrong usage or configuration; nothing was done
+  3  the agent cannot be reached at the control address";
+
+/// Why a command ends without success: one line for the user, and the exit code that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It was tried and did not work.
+    #[error("{0}")]
+    Failed(String),
+    /// What was asked for makes no sense; nothing was tried.
+    #[error("{0}")]
+    Usage(String),
+    /// No agent answers at the control address.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The reader of stdout is gone; it has what it wanted.
+    #[error("nobody reads the output")]
+    Unheard,
+}
+
+impl Failure {
+    pub(crate) fn failed(reason: impl Display) -> Self {
+        Self::Failed(reason.to_string())
+    }
+
+    pub(crate) fn usage(reason: impl Display) -> Self {
+        Self::Usage(reason.to_string())
+    }
+
+    pub(crate) fn unreachable(reason: impl Display) -> Self {
+        Self::Unreachable(reason.to_string())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Unheard => 0,
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 3,
+        }
+    }
+}
+
+/// Writes the line of a failure to stderr, whatever its parts contained, and gives the exit code.
+pub(crate) fn report(outcome: Result<(), Failure>) -> ExitCode {
+    let failure = match outcome {
+        Ok(()) | Err(Failure::Unheard) => return ExitCode::SUCCESS,
+        Err(failure) => failure,
+    };
+    // The exit code tells as much when stderr is closed.
+    let _ = writeln!(io::stderr(), "gossip: {}", one_line(&failure.to_string()));
+    ExitCode::from(failure.code())
+}
+
+/// The text without line breaks and the space around them.
+pub(crate) fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_of_several_lines_becomes_one() {
+        assert_eq!(one_line("  no such\n\n    file: x\n"), "no such file: x");
+    }
+}

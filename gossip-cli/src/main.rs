@@ -1,0 +1,78 @@
+//! The command `gossip`: a cluster member for the shell, a client that asks and steers it, and a demonstration.
+
+mod agent;
+mod args;
+mod config_file;
+mod control;
+mod demo;
+mod describe;
+mod exit;
+mod output;
+mod remote;
+mod signals;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use tokio::runtime::{Builder, Runtime};
+
+use args::{Command, CommandLine};
+use exit::Failure;
+
+fn main() -> ExitCode {
+    let command = match CommandLine::try_parse() {
+        Ok(line) => line.command,
+        Err(error) => return explain(&error),
+    };
+    exit::report(run(command))
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Demo(args) => parallel()?.block_on(demo::run(&args)),
+        Command::Agent(args) => agent::run(*args, parallel),
+        Command::Members(args) => alone()?.block_on(remote::members(&args)),
+        Command::Info(remote) => alone()?.block_on(remote::info(&remote)),
+        Command::Join(args) => alone()?.block_on(remote::join(args)),
+        Command::Leave(remote) => alone()?.block_on(remote::leave(&remote)),
+        Command::Forget(args) => alone()?.block_on(remote::forget(args)),
+        Command::Meta(command) => alone()?.block_on(remote::meta(command)),
+        Command::Monitor(remote) => alone()?.block_on(remote::monitor(&remote)),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut CommandLine::command(), "gossip", &mut script);
+            output::print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn parallel() -> Result<Runtime, Failure> {
+    runtime(&mut Builder::new_multi_thread())
+}
+
+fn alone() -> Result<Runtime, Failure> {
+    runtime(&mut Builder::new_current_thread())
+}
+
+fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
+    builder.enable_all().build().map_err(|error| Failure::failed(format!("cannot start the async runtime: {error}")))
+}
+
+/// Help goes to stdout in full; what is wrong with a command line goes to stderr in one line.
+fn explain(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        let code = if error.use_stderr() { 2 } else { 0 };
+        return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::from(code));
+    }
+    let text = error.render().to_string();
+    let reasons =
+        text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let reason = exit::one_line(&reasons.collect::<Vec<_>>().join("\n"));
+    let reason = reason.strip_prefix("error: ").unwrap_or(&reason);
+    exit::report(Err(Failure::usage(format!("{reason} (--help explains)"))))
+}

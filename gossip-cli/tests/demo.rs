@@ -1,0 +1,68 @@
+//! The demonstration, run as a user runs it.
+
+mod process;
+
+use serde_json::Value as Json;
+
+use process::{run, told};
+
+const KEYS: [&str; 10] = [
+    "nodes",
+    "converged_ms",
+    "metadata_all_ms",
+    "suspect_first_ms",
+    "dead_all_ms",
+    "rejoin_all_ms",
+    "leave_all_ms",
+    "idle_bytes_per_node_s",
+    "idle_datagrams_per_node_s",
+    "ok",
+];
+
+fn result_of(nodes: &[&str]) -> Json {
+    let (code, out, err) = told(&run(&[&["demo", "--json"], nodes].concat()));
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert_eq!((out.lines().count(), err.as_str()), (1, ""), "one line of JSON and nothing else: {out}");
+    serde_json::from_str(&out).expect("an object")
+}
+
+#[test]
+fn the_result_has_every_key_and_everything_happened() {
+    let result = result_of(&[]);
+    let mut keys: Vec<&str> = result.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    let mut expected = KEYS;
+    expected.sort_unstable();
+    assert_eq!(keys, expected);
+    assert_eq!((&result["nodes"], &result["ok"]), (&Json::from(5), &Json::from(true)), "{result}");
+    for key in &KEYS[1..9] {
+        assert!(result[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {result}");
+    }
+    assert!(result["suspect_first_ms"].as_f64() < result["dead_all_ms"].as_f64(), "{result}");
+}
+
+#[test]
+fn two_nodes_are_enough() {
+    let result = result_of(&["--nodes", "2"]);
+    assert_eq!((&result["nodes"], &result["ok"]), (&Json::from(2), &Json::from(true)), "{result}");
+    assert!(KEYS[1..9].iter().all(|key| result[key].is_number()), "{result}");
+}
+
+#[test]
+fn a_pipe_gets_plain_lines_with_cause_and_summary() {
+    let (code, out, err) = told(&run(&["demo", "--nodes", "3"]));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    for part in [
+        "sees all 3",
+        "node-3 is killed",
+        "suspects node-3, it did not answer a probe",
+        "for dead, ",
+        "node-2 leaves",
+        "bytes and",
+        "everything happened in time",
+        "IP BYTES",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    assert!(!out.contains('\u{1b}'), "no escape sequences in a pipe: {out}");
+}
