@@ -17,10 +17,7 @@ use crate::outbox::{BucketSet, Pending};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::timer::Timer;
-use crate::wire::{Delta, MetadataWantList, Want};
-
-/// Fewest buckets that fingerprints are exchanged in.
-const FEWEST: usize = 16;
+use crate::wire::{Delta, FEWEST_BUCKETS, MetadataWantList, Want};
 
 /// Differences remembered.
 const DISPUTES: usize = 8;
@@ -29,7 +26,7 @@ const DISPUTES: usize = 8;
 const DOUBLINGS: u32 = 7;
 
 /// Members whose metadata one request may ask for.
-const WANTS: usize = 4_096;
+const WANTS: usize = 256;
 
 /// Metadata requests remembered, so that the same is not asked of every peer that mentions it.
 const REQUESTS: usize = 1_024;
@@ -135,7 +132,7 @@ impl AntiEntropy {
         let mut wants = MetadataWantList::new();
         for &(slot, version) in claimed {
             let row = cx.table.row(slot);
-            if row.metadata_version() >= version || wants.len() == WANTS {
+            if row.metadata_version() >= version {
                 continue;
             }
             let subject = row.member.id;
@@ -146,6 +143,10 @@ impl AntiEntropy {
                 self.requests.push(Request { subject, version, until: now + PATIENCE });
             }
             wants.push(subject);
+            if wants.len() == WANTS {
+                let wants = core::mem::take(&mut wants);
+                cx.outbox.push(Pending::MetadataRequest { to: from.clone(), wants });
+            }
         }
         if !wants.is_empty() {
             cx.outbox.push(Pending::MetadataRequest { to: from.clone(), wants });
@@ -156,16 +157,12 @@ impl AntiEntropy {
 impl<A: Address> Context<A> {
     /// Buckets that suit the size of the table: a few rows each.
     pub(crate) fn bucket_count(&self) -> usize {
-        (self.table.len() / 4).next_power_of_two().clamp(FEWEST, BUCKETS)
+        (self.table.len() / 4).next_power_of_two().clamp(FEWEST_BUCKETS, BUCKETS)
     }
 
     /// Somebody's fingerprints: answers with the rows that may differ, and asks for theirs.
     pub(crate) fn handle_digest(&mut self, from: &A, buckets: &[u8]) {
         let count = buckets.len() / 8;
-        if !buckets.len().is_multiple_of(8) || !count.is_power_of_two() || !(FEWEST..=BUCKETS).contains(&count) {
-            self.drop(DropReason::Malformed);
-            return;
-        }
         let mut rows: BucketSet = [0; BUCKETS / 8];
         for (bucket, (mine, theirs)) in self.table.folded(count).zip(buckets.chunks_exact(8)).enumerate() {
             if mine.to_be_bytes() != theirs {
@@ -184,10 +181,6 @@ impl<A: Address> Context<A> {
             return;
         }
         let buckets = wanted.len() * 8;
-        if !buckets.is_power_of_two() || !(FEWEST..=BUCKETS).contains(&buckets) {
-            self.drop(DropReason::Malformed);
-            return;
-        }
         let mut rows: BucketSet = [0; BUCKETS / 8];
         rows[..wanted.len()].copy_from_slice(wanted);
         self.outbox.push(Pending::Difference { to: from.clone(), buckets, rows, wanted: None, cursor: 0 });

@@ -223,8 +223,10 @@ impl<A: Address> Context<A> {
             MemberState::Leaving => self.conclude(slot, MemberState::Leaving, Cause::Left, None),
             MemberState::Removed => self.conclude(slot, MemberState::Removed, Cause::Forgotten, None),
         }
-        if claim.age > 0 && !claim.state.is_live() {
-            let since = self.now - Duration::from_secs(u64::from(claim.age));
+        if !claim.state.is_live() {
+            // However old, it is remembered for a while: others may still tell of it as alive.
+            let age = Duration::from_secs(u64::from(claim.age)).min(telling_age(self.config.retention));
+            let since = self.now - age;
             self.table.change(slot, self.now, |row| row.member.since = since);
             self.bury(slot);
         }
@@ -290,13 +292,13 @@ impl<A: Address> Context<A> {
         }
         if is_other_life && claim.address == address {
             // Two starts fell into one epoch, and this is not the first of them.
-            self.renew(Incarnation { epoch: theirs.epoch.next(), refutations: 0 });
+            self.renew(theirs.superseded());
         } else if theirs.epoch > mine.epoch {
             if is_elsewhere {
                 self.yield_to(claim.address.clone(), theirs);
             } else {
                 // The node's own past, by a clock that ran ahead; or a rival that is gone.
-                self.renew(Incarnation { epoch: theirs.epoch.next(), refutations: 0 });
+                self.renew(theirs.superseded());
             }
         } else if is_elsewhere && claim.address > address {
             // Two nodes in one epoch: nothing but the address tells them apart.
@@ -338,6 +340,7 @@ impl<A: Address> Context<A> {
 
     /// Another live node has this node's id and a later start: this one goes quiet.
     fn yield_to(&mut self, rival: A, theirs: Incarnation) {
+        self.rival_heard = self.now;
         if self.rival.as_ref() == Some(&rival) {
             return;
         }

@@ -79,7 +79,7 @@ pub struct Config {
     pub max_datagram: usize,
     /// Largest stream message in bytes. 64 KiB to 64 MiB.
     pub max_message: usize,
-    /// Target size of one stream message when many member rows are sent. 1 KiB up to `max_message`.
+    /// Target size of one stream message when many member rows are sent. 1 KiB up to a quarter of `max_message`.
     pub chunk: usize,
 
     /// Most members remembered, dead ones included. 2 to 10 million; further ones are dropped and counted.
@@ -177,7 +177,7 @@ impl Config {
         within("retention", self.retention, ms(1_000), hour * 24 * 30)?;
         within("max_datagram", self.max_datagram, 508, 65_507)?;
         within("max_message", self.max_message, 64 << 10, 64 << 20)?;
-        within("chunk", self.chunk, 1 << 10, self.max_message)?;
+        within("chunk", self.chunk, 1 << 10, self.max_message / 4)?;
         within("max_members", self.max_members, 2, 10_000_000)?;
         within("max_metadata", self.max_metadata, 0, self.max_message / 4)?;
         within("max_events", self.max_events, 1, 1_000_000)?;

@@ -53,12 +53,13 @@ pub(crate) struct Context<A> {
     pub(crate) stats: Stats,
     /// The node that has this one's id, while the phase is [`Phase::Contested`].
     pub(crate) rival: Option<A>,
+    /// When it was last said that the rival is alive.
+    pub(crate) rival_heard: Instant,
     /// Members whose metadata is behind a version that was mentioned, found while a packet is acted on.
     pub(crate) behind: SmallVec<[(Slot, u64); 8]>,
     /// Members newly accused by others, found while a packet is acted on.
     pub(crate) accused: Chosen,
     gossiped: Option<Instant>,
-    next_sequence: u32,
     packets_sent: u64,
 }
 
@@ -81,7 +82,6 @@ impl<A: Address> Context<A> {
             metadata,
         };
         let table = Table::new(myself, &mut rng);
-        let next_sequence = rng.next_u32();
         Self {
             now,
             cluster: wire::cluster_hash(&config.cluster),
@@ -97,10 +97,10 @@ impl<A: Address> Context<A> {
             events: Events::new(config.max_events),
             stats: Stats::default(),
             rival: None,
+            rival_heard: Instant::ZERO,
             behind: SmallVec::new(),
             accused: Chosen::new(),
             gossiped: None,
-            next_sequence,
             packets_sent: 0,
             rng,
             config,
@@ -123,10 +123,9 @@ impl<A: Address> Context<A> {
         self.stats.count_dropped(reason);
     }
 
-    /// A number for a probe: it starts at random, so that answers cannot be guessed.
+    /// A number for a probe: random, so that answers cannot be guessed.
     pub(crate) fn sequence(&mut self) -> u32 {
-        self.next_sequence = self.next_sequence.wrapping_add(1);
-        self.next_sequence
+        self.rng.next_u32()
     }
 
     /// A number that no other packet of this start has.

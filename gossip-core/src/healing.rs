@@ -93,7 +93,7 @@ impl<A: Address> Healing<A> {
         cx.tell_rival();
         if let Some(&slot) = cx.view.choose_live(1, None, &mut cx.rng).first() {
             let address = cx.table.member(slot).address.clone();
-            joining.begin(cx, address).unwrap_or_default();
+            joining.inquire(cx, address);
         }
         self.try_lost_seed(cx, joining);
     }

@@ -140,6 +140,12 @@ pub struct Incarnation {
 }
 
 impl Incarnation {
+    /// The one with which a node goes beyond another start of its id: in a later epoch while there is one.
+    pub(crate) const fn superseded(self) -> Self {
+        let epoch = self.epoch.next();
+        if epoch.is_plausible() { Self { epoch, refutations: 0 } } else { self.refuted() }
+    }
+
     /// The one with which a node refutes what is claimed of this one.
     pub(crate) const fn refuted(self) -> Self {
         match self.refutations.checked_add(1) {

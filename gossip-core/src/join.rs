@@ -18,9 +18,12 @@ const ATTEMPTS: usize = 256;
 #[derive(Debug)]
 struct Attempt<A> {
     address: A,
+    began: Instant,
     ends: Instant,
     /// This node knew nobody when it began.
     is_newcomer: bool,
+    /// The application is to know how it ends.
+    is_reported: bool,
 }
 
 /// The attempts of this node to join through others.
@@ -50,13 +53,30 @@ impl<A: Address> Joining<A> {
         }
         let ends = cx.now + cx.config.join_timeout;
         cx.outbox.push(Pending::Join { to: address.clone() });
-        self.attempts.push(Attempt { address, ends, is_newcomer: cx.view.live().is_empty() });
+        let is_newcomer = cx.view.live().is_empty();
+        self.attempts.push(Attempt { address, began: cx.now, ends, is_newcomer, is_reported: true });
         self.arm(cx);
         Ok(())
     }
 
+    /// Asks at `address` what is known there of this node's id; the application does not hear of it.
+    pub(crate) fn inquire(&mut self, cx: &mut Context<A>, address: A) {
+        let is_new = !self.is_waiting_for(&address);
+        if self.begin(cx, address).is_ok()
+            && is_new
+            && let Some(attempt) = self.attempts.last_mut()
+        {
+            attempt.is_reported = false;
+        }
+    }
+
     pub(crate) fn is_waiting_for(&self, address: &A) -> bool {
         self.attempts.iter().any(|attempt| attempt.address == *address)
+    }
+
+    /// Since when an answer from `address` is waited for.
+    pub(crate) fn began_at(&self, address: &A) -> Option<Instant> {
+        self.attempts.iter().find(|attempt| attempt.address == *address).map(|attempt| attempt.began)
     }
 
     /// Whether this node knew nobody when it began to join through `address`.
@@ -80,8 +100,10 @@ impl<A: Address> Joining<A> {
         if more {
             self.attempts[index].ends = cx.now + cx.config.join_timeout;
         } else {
-            let Attempt { address, .. } = self.attempts.swap_remove(index);
-            cx.events.push(Event::JoinAccepted { address, by, members: cx.view.cluster_size() });
+            let Attempt { address, is_reported, .. } = self.attempts.swap_remove(index);
+            if is_reported {
+                cx.events.push(Event::JoinAccepted { address, by, members: cx.view.cluster_size() });
+            }
         }
         self.arm(cx);
     }
@@ -89,15 +111,17 @@ impl<A: Address> Joining<A> {
     /// The attempt through `address` failed; nothing happens if there is none.
     pub(crate) fn fail(&mut self, cx: &mut Context<A>, address: &A, error: JoinError) -> bool {
         let Some(index) = self.attempts.iter().position(|attempt| attempt.address == *address) else { return false };
-        let Attempt { address, .. } = self.attempts.swap_remove(index);
-        cx.events.push(Event::JoinFailed { address, error });
+        let Attempt { address, is_reported, .. } = self.attempts.swap_remove(index);
+        if is_reported {
+            cx.events.push(Event::JoinFailed { address, error });
+        }
         self.arm(cx);
         true
     }
 
     /// Gives up every attempt: this node leaves.
     pub(crate) fn abandon(&mut self, cx: &mut Context<A>) {
-        for Attempt { address, .. } in core::mem::take(&mut self.attempts) {
+        for Attempt { address, .. } in self.attempts.drain(..).filter(|attempt| attempt.is_reported) {
             cx.events.push(Event::JoinFailed { address, error: PhaseError::Leaving.into() });
         }
         self.arm(cx);

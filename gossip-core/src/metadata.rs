@@ -251,19 +251,17 @@ impl Map {
     }
 
     fn forget_old_deletions(&mut self) {
-        while self.deletions > DELETIONS_KEPT {
-            let oldest = self
-                .entries
-                .iter()
-                .filter(|(_, stored)| stored.value.is_none())
-                .min_by_key(|(_, stored)| stored.version)
-                .map(|(key, stored)| (key.clone(), stored.version));
-            let Some((key, version)) = oldest else { return };
-            if let Some(stored) = self.entries.remove(&key) {
-                self.size -= stored.cost(&key);
-                self.deletions -= 1;
-                self.horizon = self.horizon.max(version);
-            }
+        let excess = self.deletions.saturating_sub(DELETIONS_KEPT);
+        if excess == 0 {
+            return;
+        }
+        let deleted = self.entries.iter().filter(|(_, stored)| stored.value.is_none());
+        let mut deleted: Vec<(u64, String)> = deleted.map(|(key, stored)| (stored.version, key.clone())).collect();
+        deleted.sort_unstable();
+        for (version, key) in deleted.into_iter().take(excess) {
+            self.entries.remove(&key);
+            self.deletions -= 1;
+            self.horizon = self.horizon.max(version);
         }
     }
 }

@@ -92,9 +92,9 @@ impl<A> Outbox<A> {
         self.queue(&pending).push_back(pending);
     }
 
-    /// Puts the rest of a packet that was cut into chunks back in front.
+    /// Queues the rest of what was cut into chunks, behind what waits meanwhile. It takes no place more than before.
     pub(crate) fn resume(&mut self, pending: Pending<A>) {
-        self.queue(&pending).push_front(pending);
+        self.queue(&pending).push_back(pending);
     }
 
     pub(crate) fn pop(&mut self) -> Option<Pending<A>> {

@@ -70,8 +70,8 @@ pub(crate) struct Prober<A> {
 impl<A: Address> Prober<A> {
     /// A prober whose first period begins at a random moment, so that nodes started together do not stay in step.
     pub(crate) fn new(cx: &mut Context<A>) -> Self {
-        let interval = usize::try_from(cx.config.probe_interval.as_micros()).unwrap_or(usize::MAX);
-        let phase = Duration::from_micros(cx.rng.below(interval) as u64);
+        let interval = u64::try_from(cx.config.probe_interval.as_micros()).unwrap_or(u64::MAX);
+        let phase = Duration::from_micros(cx.rng.below_u64(interval));
         cx.timers.set(Timer::ProbeRound, cx.now + phase);
         Self { probes: SmallVec::new(), relays: SmallVec::new() }
     }
@@ -207,8 +207,14 @@ impl<A: Address> Prober<A> {
             cx.outbox.push(Pending::Nack { to: asker, sequence: theirs });
             return;
         };
+        if slot == Slot::MYSELF {
+            let prober = cx.id();
+            cx.outbox.push(Pending::Ack { to: asker, channel: Channel::Datagram, sequence: theirs, prober });
+            return;
+        }
         if self.relays.len() == RELAYS {
             cx.drop(DropReason::Busy);
+            cx.outbox.push(Pending::Nack { to: asker, sequence: theirs });
             return;
         }
         let patience = Duration::from_millis(u64::from(patience_ms)).min(cx.config.probe_interval * 8);

@@ -32,8 +32,11 @@ impl Rng {
     /// Multiply-shift without rejection: the bias is below `bound / 2^64`.
     #[expect(clippy::cast_possible_truncation, reason = "the result is below `bound`")]
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        let wide = u128::from(self.next_u64()) * bound as u128;
-        (wide >> 64) as usize
+        self.below_u64(bound as u64) as usize
+    }
+
+    pub(crate) fn below_u64(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
     /// True with probability `numerator / denominator`; always if the fraction is one or more.
@@ -43,8 +46,8 @@ impl Rng {
 
     /// `span` spread evenly over ±10%, so that nodes started together do not stay in step.
     pub(crate) fn jitter(&mut self, span: Duration) -> Duration {
-        let micros = usize::try_from(span.as_micros() / 10).unwrap_or(usize::MAX / 4);
-        span * 9 / 10 + Duration::from_micros(self.below(2 * micros + 1) as u64)
+        let micros = u64::try_from(span.as_micros() / 10).unwrap_or(u64::MAX / 4);
+        span * 9 / 10 + Duration::from_micros(self.below_u64(2 * micros + 1))
     }
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {

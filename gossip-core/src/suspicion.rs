@@ -50,6 +50,8 @@ fn scaled(span: Duration, factor: f64) -> Duration {
 #[derive(Debug)]
 struct Suspicion {
     started: Instant,
+    /// By how much it was postponed in all.
+    postponed: Duration,
     patience: Patience,
     accusers: AccuserList,
 }
@@ -69,7 +71,7 @@ pub(crate) struct Suspicions {
 
 impl Suspicions {
     pub(crate) fn begin(&mut self, slot: Slot, now: Instant, patience: Patience) {
-        let suspicion = Suspicion { started: now, patience, accusers: AccuserList::new() };
+        let suspicion = Suspicion { started: now, postponed: Duration::ZERO, patience, accusers: AccuserList::new() };
         self.deadlines.set(slot, suspicion.deadline());
         self.by_slot.insert(slot, suspicion);
     }
@@ -120,9 +122,19 @@ impl Suspicions {
     }
 
     /// Gives every suspect `span` more: time in which this node did not run is not held against others.
+    ///
+    /// A node that is called late again and again must still come to a verdict: in all, a suspicion is postponed by its
+    /// longest length at the most. After a longer stall it begins anew.
     pub(crate) fn postpone(&mut self, span: Duration, now: Instant) {
         for (&slot, suspicion) in &mut self.by_slot {
-            suspicion.started = suspicion.started + span;
+            let longest = suspicion.patience.longest;
+            if span > longest {
+                suspicion.started = now;
+            } else {
+                let span = span.min(longest.saturating_sub(suspicion.postponed));
+                suspicion.started = suspicion.started + span;
+                suspicion.postponed += span;
+            }
             self.deadlines.set(slot, suspicion.deadline().max(now));
         }
     }

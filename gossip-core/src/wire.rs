@@ -13,8 +13,8 @@ pub(crate) use envelope::{Envelope, HEADER, Opened, TRAILER, cluster_hash, open,
 pub(crate) use member::Entries;
 pub(crate) use member::{Accusers, Claim, Delta, DeltaHeader, Entry, MAX_ACCUSERS, MetadataWantList, Want};
 pub(crate) use message::{
-    Accept, Ack, Conflict, Difference, Digest, Join, Message, Messages, Nack, Ping, PingRequest, Reject, Root, Tail,
-    Writer,
+    Accept, Ack, Conflict, Difference, Digest, FEWEST_BUCKETS, Join, Message, Messages, Nack, Ping, PingRequest,
+    Reject, Root, Tail, Writer,
 };
 
 /// The protocol version that this library writes.

@@ -201,3 +201,97 @@ fn an_entry_newer_than_its_delta_spoils_the_whole_packet() {
     assert_eq!(a.stats().dropped(DropReason::Malformed), 1);
     assert_eq!(a.members().count(), 1);
 }
+
+#[test]
+fn a_rejected_join_by_datagram_opens_no_stream() {
+    let mut a = node(1, Config::lan("test"));
+    let mut spoofed = packet(2, 5, &[join("other")]);
+    a.handle_datagram(at(1), 666, &mut spoofed);
+    let sent = drain(&mut a, at(1));
+    assert!(sent.is_empty(), "{:?}", sent.iter().map(|(t, _)| t).collect::<Vec<_>>());
+    let mut spoofed = packet(1, 5, &[join("test")]);
+    a.handle_datagram(at(1), 666, &mut spoofed);
+    let sent = drain(&mut a, at(1));
+    assert!(sent.is_empty(), "same id: {:?}", sent.iter().map(|(t, _)| t).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_last_plausible_epoch_does_not_silence_a_node() {
+    let mut net = Net::cluster(4, &Config::lan("test"));
+    let teller = net.node(1).incarnation().epoch.as_u64();
+    let last = u64::MAX - (1 << 32) - 1;
+    let garbled = packet(2, teller, &[claim(4, (last, 0), 2, 3, 0, 0)]);
+    net.send(1, 0, Channel::Datagram, garbled);
+    net.run(secs(60));
+    assert!(
+        net.sees_alive(0..4),
+        "{:?} malformed {:?}",
+        (0..4).map(|who| net.state(who, 4)).collect::<Vec<_>>(),
+        net.stats(0)
+    );
+}
+
+#[test]
+fn a_claim_of_great_age_leaves_a_tombstone() {
+    let mut a = node(1, Config::lan("test"));
+    let mut told = packet(2, 5, &[claim(2, (5, 0), 0, 2, 0, 0), claim(3, (5, 0), 0, 3, 0, 0)]);
+    a.handle_message(at(10_000), 2, &mut told);
+    let mut told = packet(2, 5, &[claim(3, (5, 0), 3, 3, 0, 5_000)]);
+    a.handle_datagram(at(10_001), 2, &mut told);
+    a.handle_timeout(at(10_001));
+    // An old row of somebody who has not heard of it yet.
+    let mut told = packet(2, 5, &[claim(3, (5, 0), 0, 3, 0, 0)]);
+    a.handle_message(at(10_002), 2, &mut told);
+    assert_eq!(
+        a.member(id(3)).map(|m| m.state),
+        Some(MemberState::Leaving),
+        "one that left is back without having spoken"
+    );
+}
+
+#[test]
+fn a_later_death_counts_from_itself() {
+    let mut a = node(1, Config::lan("test"));
+    let mut told = packet(2, 5, &[claim(2, (5, 0), 0, 2, 0, 0), claim(3, (5, 0), 0, 3, 0, 0)]);
+    a.handle_message(at(1), 2, &mut told);
+    let mut told = packet(2, 5, &[claim(3, (5, 0), 2, 3, 0, 0)]);
+    a.handle_datagram(at(10), 2, &mut told);
+    let mut told = packet(2, 5, &[claim(3, (6, 0), 2, 3, 0, 0)]);
+    a.handle_datagram(at(2_000), 2, &mut told);
+    assert_eq!(a.member(id(3)).unwrap().since, at(2_000));
+}
+
+#[test]
+fn an_ack_by_stream_does_not_wait_for_a_table() {
+    let mut a = node(1, Config::lan("test"));
+    for number in 10..20_010 {
+        let mut told = packet(number, 5, &[claim(number, (5, 0), 0, number as usize, 0, 0)]);
+        a.handle_message(at(1), number as usize, &mut told);
+    }
+    drain(&mut a, at(1));
+    let mut joiner = packet(2, 5, &[join("test"), claim(2, (5, 0), 0, 2, 0, 0)]);
+    a.handle_message(at(1), 2, &mut joiner);
+    let mut ping = packet(11, 5, &[ping(1)]);
+    a.handle_message(at(1), 11, &mut ping);
+    let sent = drain(&mut a, at(1));
+    let position = sent.iter().position(|(transmit, _)| transmit.to[0] == 11).unwrap();
+    assert!(position <= 1, "{position} packets before the ack");
+}
+
+#[test]
+fn a_flood_of_deletions_is_forgotten_in_one_pass() {
+    let mut config = Config::lan("test");
+    config.max_metadata = 1 << 20;
+    let mut a = node(1, config);
+    let mut metadata = id(2).as_bytes().to_vec();
+    metadata.extend(5_u64.to_be_bytes());
+    metadata.extend([0, 1, 1, 0]);
+    for number in 0..52_000_u32 {
+        metadata.extend(wire(&format!("{number:x}")));
+        metadata.extend([1, 0]);
+    }
+    let mut told = packet(2, 5, &[claim(2, (5, 0), 0, 2, 1, 0), (6, metadata)]);
+    // Were it quadratic, this test would take minutes.
+    a.handle_message(at(1), 2, &mut told);
+    assert!(a.member(id(2)).is_some_and(|member| member.metadata.is_empty()));
+}

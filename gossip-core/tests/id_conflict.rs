@@ -3,7 +3,7 @@
 mod support;
 
 use gossip_core::{Channel, Config, Event, Identity, JoinError, MemberState, Phase, RejectReason};
-use support::forge::{claim, packet};
+use support::forge::{at, claim, drain, node, packet};
 use support::{Net, id, secs};
 
 fn conflicts(net: &Net, who: usize) -> Vec<(usize, bool)> {
@@ -143,4 +143,38 @@ fn a_contested_node_declares_nobody_dead() {
     net.send(1, 3, Channel::Datagram, told);
     net.run(secs(60));
     assert!(net.changes(3).iter().all(|(_, state, _)| *state != MemberState::Dead), "{:?}", net.changes(3));
+}
+
+#[test]
+fn an_accept_that_brings_the_rival_does_not_end_the_conflict() {
+    let mut a = node(1, Config::lan("test"));
+    a.join(at(1), 2).unwrap();
+    drain(&mut a, at(1));
+    let mut table = packet(2, 5, &[claim(1, (2_000, 0), 0, 77, 0, 0), claim(2, (5, 0), 0, 2, 0, 0), (9, vec![0])]);
+    a.handle_message(at(1), 2, &mut table);
+    let mut regained = 0;
+    while let Some(event) = a.poll_event() {
+        regained += usize::from(matches!(event, Event::IdRegained));
+    }
+    assert_eq!((a.phase(), regained), (Phase::Contested, 0));
+}
+
+#[test]
+fn the_loser_of_one_epoch_stays_quiet_while_the_other_lives() {
+    let mut net = Net::cluster(4, &Config::lan("test"));
+    let incarnation = net.node(3).incarnation();
+    let twin = net.hosts.len();
+    net.hosts.push(support::Host::down());
+    net.start_as(twin, Identity::new(id(4), twin, incarnation.epoch), Config::lan("test"));
+    net.join(twin, 0);
+    net.run(secs(300));
+    let count =
+        |net: &Net, who: usize| net.hosts[who].events.iter().filter(|(_, e)| matches!(e, Event::IdRegained)).count();
+    println!(
+        "{:?} {:?}, changes at a bystander: {}",
+        net.node(3).phase(),
+        net.node(twin).phase(),
+        net.changes(0).len()
+    );
+    assert_eq!((count(&net, 3), count(&net, twin)), (0, 0));
 }

@@ -110,7 +110,10 @@ impl<A: Address> Node<A> {
                     self.joining.fail(&mut self.cx, &origin.address, error);
                     self.healing.note_answer(&origin.address, self.cx.id());
                 }
-                Message::Claim(claim) if claim.subject == self.cx.id() && !is_myself => {
+                // The same address is this node's own past, by a detour.
+                Message::Claim(claim)
+                    if claim.subject == self.cx.id() && !is_myself && claim.address != *self.address() =>
+                {
                     rival = Some((claim.address, claim.incarnation));
                 }
                 Message::Conflict(conflict) if !is_myself => rival = Some((conflict.address, conflict.incarnation)),
@@ -201,11 +204,12 @@ impl<A: Address> Node<A> {
     fn receive_accept(&mut self, origin: &Origin<A>, accept: wire::Accept) {
         let by = origin.envelope.sender;
         self.healing.note_answer(&origin.address, by);
+        let began = self.joining.began_at(&origin.address);
         self.joining.handle_accept(&mut self.cx, &origin.address, by, accept.more);
         if accept.more {
             return;
         }
-        if self.cx.phase == Phase::Contested {
+        if self.cx.phase == Phase::Contested && began.is_some_and(|began| began > self.cx.rival_heard) {
             // Nobody there knows of the rival any more.
             let incarnation = self.cx.incarnation();
             self.cx.renew(incarnation.refuted());

@@ -5,8 +5,12 @@ use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Address, Incarnation, NodeId, Versions};
+use crate::membership::BUCKETS;
 use crate::stats::MessageKind;
 use crate::wire::member::{Claim, Delta, MetadataWants};
+
+/// Fewest buckets that fingerprints are exchanged in.
+pub(crate) const FEWEST_BUCKETS: usize = 16;
 
 /// A probe: whoever has the id that ends in `target` answers with an [`Ack`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,11 +73,25 @@ pub(crate) struct Digest<'a> {
     pub(crate) buckets: &'a [u8],
 }
 
+impl Digest<'_> {
+    fn is_valid(&self) -> bool {
+        let count = self.buckets.len() / 8;
+        self.buckets.len().is_multiple_of(8) && count.is_power_of_two() && (FEWEST_BUCKETS..=BUCKETS).contains(&count)
+    }
+}
+
 /// Rows of differing buckets follow in the packet; those of the buckets set in `wanted` are asked for in return.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Difference<'a> {
     #[serde(borrow)]
     pub(crate) wanted: &'a [u8],
+}
+
+impl Difference<'_> {
+    fn is_valid(&self) -> bool {
+        let count = self.wanted.len() * 8;
+        count == 0 || count.is_power_of_two() && (FEWEST_BUCKETS..=BUCKETS).contains(&count)
+    }
 }
 
 /// "You have my id, and started later; this is me."
@@ -233,8 +251,16 @@ fn decode<'a, A: Address>(code: u8, payload: &'a [u8]) -> Option<Message<'a, A>>
         MessageKind::Join => Message::Join(fields(payload)?),
         MessageKind::Accept => Message::Accept(fields(payload)?),
         MessageKind::Reject => Message::Reject(fields(payload)?),
-        MessageKind::Digest => Message::Digest(fields(payload)?),
-        MessageKind::Difference => Message::Difference(fields(payload)?),
+        MessageKind::Digest => {
+            let digest: Digest<'a> = fields(payload)?;
+            digest.is_valid().then_some(())?;
+            Message::Digest(digest)
+        }
+        MessageKind::Difference => {
+            let difference: Difference<'a> = fields(payload)?;
+            difference.is_valid().then_some(())?;
+            Message::Difference(difference)
+        }
         MessageKind::Conflict => Message::Conflict(fields(payload)?),
     })
 }

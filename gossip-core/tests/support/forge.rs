@@ -33,7 +33,7 @@ pub(crate) fn packet(sender: u128, epoch: u64, messages: &[(u8, Vec<u8>)]) -> Ve
 }
 
 pub(crate) fn wire(value: &impl Serialize) -> Vec<u8> {
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = vec![0; postcard::experimental::serialized_size(value).expect("it has a size")];
     let used = postcard::to_slice(value, &mut buffer).expect("it fits").len();
     buffer.truncate(used);
     buffer

@@ -49,11 +49,12 @@ fn what_does_not_fit_leaves_no_trace() {
 #[test]
 fn long_messages_get_a_longer_length_field() {
     for size in [0, 1, 127, 128, 129, 16_383, 16_384, 100_000] {
-        let wanted = vec![1_u8; size];
+        let application = "x".repeat(size);
+        let reject = Reject { code: 1, speaks: Versions::SUPPORTED, application: &application };
         let mut buffer = BytesMut::new();
-        assert!(Writer::new(&mut buffer, 200_000).put(MessageKind::Difference, &Difference { wanted: &wanted }));
-        let Some(Some(Message::Difference(read))) = Messages::<u32>::new(&buffer).next() else { panic!("{size}") };
-        assert_eq!(read.wanted, wanted);
+        assert!(Writer::new(&mut buffer, 200_000).put(MessageKind::Reject, &reject));
+        let Some(Some(Message::Reject(read))) = Messages::<u32>::new(&buffer).next() else { panic!("{size}") };
+        assert_eq!(read, reject);
     }
 }
 
