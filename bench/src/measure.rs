@@ -1,6 +1,6 @@
 //! A group of nodes in this process, and the moments at which all of them know something.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use gossip_tokio::{Cluster, Config, MemberState, NodeId};
@@ -51,11 +51,12 @@ impl Group {
             });
         }
         let everyone = (count - 1) * count;
-        let (mut sightings, mut last) = (0, begin);
-        while sightings < everyone {
+        let (mut pairs, mut last) = (BTreeSet::new(), begin);
+        while pairs.len() < everyone {
             let sighting = group.next_until(begin + PATIENCE).await?;
-            if sighting.state == MemberState::Alive && sighting.by != sighting.of {
-                (sightings, last) = (sightings + 1, sighting.at);
+            let pair = (sighting.by, sighting.of);
+            if sighting.state == MemberState::Alive && pair.0 != pair.1 && pairs.insert(pair) {
+                last = sighting.at;
             }
         }
         Ok((group, last - begin))
@@ -68,20 +69,18 @@ impl Group {
         while self.sightings.try_recv().is_ok() {}
         let crash = Instant::now();
         victim.shutdown().await;
-        let mut first = BTreeMap::new();
-        let mut dead = 0;
-        let mut last = crash;
-        while dead < self.nodes.len() {
+        let (mut suspected, mut aware, mut last) = (None, BTreeSet::new(), crash);
+        while aware.len() < self.nodes.len() {
             let sighting = self.next_until(crash + PATIENCE).await?;
-            if sighting.of == id {
-                first.entry(sighting.state).or_insert(sighting.at);
-                if sighting.state == MemberState::Dead {
-                    (dead, last) = (dead + 1, sighting.at);
-                }
+            match sighting.state {
+                _ if sighting.of != id => {}
+                MemberState::Suspect => suspected = suspected.or(Some(sighting.at)),
+                MemberState::Dead if aware.insert(sighting.by) => last = sighting.at,
+                _ => {}
             }
         }
-        let suspected = first.get(&MemberState::Suspect).ok_or("declared dead without a suspicion")?;
-        Ok(Detection { suspected: *suspected - crash, dead_at_all: last - crash })
+        let suspected: Instant = suspected.ok_or("declared dead without a suspicion")?;
+        Ok(Detection { suspected: suspected - crash, dead_at_all: last - crash })
     }
 
     pub(crate) async fn stop(self) {

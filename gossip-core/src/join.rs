@@ -45,7 +45,8 @@ impl<A: Address> Joining<A> {
         if address == cx.table.myself().address {
             return Err(JoinError::Rejected(RejectReason::Myself));
         }
-        if self.attempts.iter().any(|attempt| attempt.address == address) {
+        if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.address == address) {
+            attempt.is_reported = true;
             return Ok(());
         }
         if self.attempts.len() == ATTEMPTS {
@@ -61,9 +62,8 @@ impl<A: Address> Joining<A> {
 
     /// Asks at `address` what is known there of this node's id; the application does not hear of it.
     pub(crate) fn inquire(&mut self, cx: &mut Context<A>, address: A) {
-        let is_new = !self.is_waiting_for(&address);
-        if self.begin(cx, address).is_ok()
-            && is_new
+        if !self.is_waiting_for(&address)
+            && self.begin(cx, address).is_ok()
             && let Some(attempt) = self.attempts.last_mut()
         {
             attempt.is_reported = false;

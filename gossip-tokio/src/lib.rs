@@ -81,3 +81,8 @@ pub use io::{Tokio, TokioDatagrams, TokioListener, TokioTimer};
 
 /// A node of a cluster, running in tokio.
 pub type Cluster = gossip_driver::Cluster<Tokio>;
+
+/// The program on the front page of the project compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
