@@ -1,0 +1,98 @@
+//! `run` and `replay`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use gossip_sim::{Report, Scenario, Simulation};
+
+use super::{Changes, code, log_unless_closed, scenario};
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Name of a built-in scenario, or a file
+    #[arg(default_value = "idle")]
+    scenario: String,
+    /// Everything random follows from it
+    #[arg(long, short, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    changes: Changes,
+    /// Prints the report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Writes a page with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Writes what happens, line by line
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Runs twice and compares the fingerprints
+    #[arg(long)]
+    self_check: bool,
+}
+
+impl Run {
+    pub(super) fn run(self) -> Result<ExitCode, String> {
+        let scenario = self.changes.apply(scenario(&self.scenario)?)?;
+        let mut simulation = Simulation::new(scenario.clone()).seed(self.seed);
+        if let Some(path) = &self.trace {
+            simulation = simulation.trace(path);
+        }
+        let report = simulation.run().map_err(|error| error.to_string())?;
+        if self.self_check {
+            let again = Simulation::new(scenario).seed(self.seed).run().map_err(|error| error.to_string())?;
+            if again.trace_hash != report.trace_hash {
+                let (first, second) = (&report.trace_hash, &again.trace_hash);
+                return Err(format!("two runs with seed {} differ: {first} and {second}", self.seed));
+            }
+            eprintln!("two runs have the same fingerprint, {}", report.trace_hash);
+        }
+        if let Some(path) = &self.html {
+            std::fs::write(path, gossip_sim::html(&report))
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        }
+        if self.json {
+            say!("{}", report.to_json());
+        } else {
+            tell!("{report}");
+        }
+        Ok(code(report.passed()))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// A file that `shrink` wrote
+    file: PathBuf,
+    /// Writes what happens, line by line
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Writes a page with plots
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl Replay {
+    pub(super) fn run(self) -> Result<ExitCode, String> {
+        let scenario = Scenario::read(&self.file).map_err(|error| error.to_string())?;
+        let Some(replay) = scenario.replay.clone() else {
+            let file = self.file.display();
+            return Err(format!("{file}: expected a table `replay`, as `shrink` writes it; use `run` for other files"));
+        };
+        let mut simulation = Simulation::new(scenario).seed(replay.seed).until_first_failure();
+        if let Some(path) = &self.trace {
+            simulation = simulation.trace(path);
+        }
+        let report: Report = simulation.run().map_err(|error| error.to_string())?;
+        if let Some(path) = &self.html {
+            std::fs::write(path, gossip_sim::html(&report))
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        }
+        tell!("{report}");
+        let is_same = report.trace_hash == replay.trace_hash;
+        say!("  the run is {} the one that was written down", if is_same { "the same as" } else { "not" });
+        Ok(code(report.passed()))
+    }
+}

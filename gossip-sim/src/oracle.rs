@@ -1,0 +1,212 @@
+//! The oracles: what must hold in every world, checked as it happens and at the end.
+
+pub(crate) mod accuracy;
+pub(crate) mod agreement;
+pub(crate) mod answers;
+pub(crate) mod bounded;
+pub(crate) mod claims;
+pub(crate) mod leavers;
+pub(crate) mod resurrection;
+pub(crate) mod self_dead;
+pub(crate) mod timers;
+
+use std::fmt;
+
+use gossip_core::{Event, Stats};
+use serde::{Deserialize, Serialize};
+
+use crate::facts::Facts;
+use crate::scenario::Span;
+use crate::world::Addr;
+
+/// Failures kept; a run that has as many is ended.
+const ENOUGH: usize = 20;
+
+/// Which rule was broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Oracle {
+    /// A member that was dead or had left came back without a higher incarnation.
+    Resurrection,
+    /// What a node believes of a member became older.
+    Claims,
+    /// A node that runs and can be reached stayed dead for others.
+    SelfDead,
+    /// A queue, a table or a packet exceeded its limit.
+    Bounded,
+    /// A deadline was missed, or came again and again without end.
+    Timers,
+    /// The live nodes did not come to agree in time on members, states, incarnations and metadata.
+    Agreement,
+    /// Nodes that had come to agree came apart again though nothing happened.
+    Stability,
+    /// A node that left properly was believed dead.
+    Leavers,
+    /// A node was suspected though nothing was wrong.
+    Accuracy,
+    /// An attempt to join was not answered.
+    Answers,
+    /// The user's own application or check.
+    Application,
+    /// A node panicked.
+    Panic,
+}
+
+impl Oracle {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resurrection => "resurrection",
+            Self::Claims => "claims",
+            Self::SelfDead => "self-dead",
+            Self::Bounded => "bounded",
+            Self::Timers => "timers",
+            Self::Agreement => "agreement",
+            Self::Stability => "stability",
+            Self::Leavers => "leavers",
+            Self::Accuracy => "accuracy",
+            Self::Answers => "answers",
+            Self::Application => "application",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+impl fmt::Display for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A broken rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which.
+    pub oracle: Oracle,
+    /// When, in virtual time.
+    pub at: Span,
+    /// At which virtual machine, if at one.
+    pub node: Option<u32>,
+    /// What was seen.
+    pub message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] at {}", self.oracle, self.at)?;
+        if let Some(node) = self.node {
+            write!(f, ", node {node}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// A broken rule as an oracle finds it; the world adds the time.
+pub(crate) type Finding = (Oracle, Option<u32>, String);
+
+#[derive(Debug)]
+pub(crate) struct Oracles {
+    enough: usize,
+    failures: Vec<Failure>,
+    findings: Vec<Finding>,
+    memory: claims::Memory,
+    pub(crate) self_dead: self_dead::SelfDead,
+    pub(crate) bounded: bounded::Bounded,
+    pub(crate) timers: timers::Timers,
+    pub(crate) agreement: agreement::Agreement,
+    pub(crate) answers: answers::Answers,
+}
+
+impl Oracles {
+    pub(crate) fn new() -> Self {
+        Self {
+            enough: ENOUGH,
+            failures: Vec::new(),
+            findings: Vec::new(),
+            memory: claims::Memory::default(),
+            self_dead: self_dead::SelfDead::default(),
+            bounded: bounded::Bounded::default(),
+            timers: timers::Timers::default(),
+            agreement: agreement::Agreement::default(),
+            answers: answers::Answers::default(),
+        }
+    }
+
+    pub(crate) fn failures(&self) -> &[Failure] {
+        &self.failures
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.failures.len() >= self.enough
+    }
+
+    /// One failure is enough.
+    pub(crate) fn stop_at_first(&mut self) {
+        self.enough = 1;
+    }
+
+    pub(crate) fn report(&mut self, facts: &Facts, oracle: Oracle, node: Option<u32>, message: String) {
+        if !self.is_full() {
+            self.failures.push(Failure { oracle, at: Span::micros(facts.now), node, message });
+        }
+    }
+
+    /// A node started.
+    pub(crate) fn started(&mut self, host: u32) {
+        self.memory.forget(host);
+        self.self_dead.forget(host);
+        self.answers.forget(host);
+    }
+
+    /// A node stopped.
+    pub(crate) fn stopped(&mut self, host: u32) {
+        self.started(host);
+    }
+
+    /// A node reported something.
+    pub(crate) fn event(&mut self, facts: &Facts, host: u32, event: &Event<Addr>) {
+        match event {
+            Event::Member(change) => {
+                if let Some(last) = self.memory.last(host, change) {
+                    let finding = resurrection::check(last, change).or_else(|| claims::check(last, change));
+                    self.findings.extend(finding.map(|(oracle, message)| (oracle, Some(host), message)));
+                }
+                self.memory.note(host, change);
+                self.self_dead.note(facts, host, change);
+                self.findings.extend(accuracy::check(facts, host, change));
+                self.findings.extend(leavers::check(facts, host, change));
+            }
+            Event::JoinAccepted { address, .. } | Event::JoinFailed { address, .. } => {
+                self.answers.answered(host, *address);
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes over what the oracles found.
+    pub(crate) fn drain(&mut self, facts: &Facts) {
+        if self.findings.is_empty() && self.bounded.findings.is_empty() && self.timers.findings.is_empty() {
+            return;
+        }
+        let mut findings = std::mem::take(&mut self.findings);
+        findings.append(&mut self.bounded.findings);
+        findings.append(&mut self.timers.findings);
+        for (oracle, node, message) in findings {
+            self.report(facts, oracle, node, message);
+        }
+    }
+
+    /// What is looked at every second.
+    pub(crate) fn check(&mut self, facts: &Facts) {
+        self.self_dead.check(facts, &mut self.findings);
+        self.answers.check(facts, &mut self.findings);
+        self.drain(facts);
+    }
+
+    /// Counters that only grow when something is wrong.
+    pub(crate) fn counters(&mut self, facts: &Facts, host: u32, stats: &Stats, members: usize) {
+        self.bounded.counters(facts, host, stats, members);
+        self.timers.counters(facts, host, stats);
+        self.drain(facts);
+    }
+}

@@ -1,0 +1,46 @@
+//! Bugs planted on purpose, by means that are open to every user of the library, to prove that the oracles bite.
+
+use serde::{Deserialize, Serialize};
+
+use crate::scenario::Span;
+
+/// A bug in one node that nobody is told of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sabotage {
+    /// Which bug.
+    pub bug: Bug,
+    /// In which node.
+    pub node: u32,
+    /// From when on. The bugs that wait for a fault to strike their node wait on.
+    #[serde(default)]
+    pub after: Span,
+}
+
+/// The bugs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bug {
+    /// Once others believe the node to be dead, nothing that it sends arrives any more: it stays dead.
+    KeepsItselfDead,
+    /// Once the node has seen others die, it is swapped for one that has forgotten, and is told that they live.
+    ForgetsTheDead,
+    /// The node tells of changes in the reverse order.
+    ReportsBackwards,
+    /// The node's timers run late.
+    LateTimers,
+    /// The node's deadline is not served, however often it is due.
+    Spins,
+    /// The node sends datagrams larger than the others allow.
+    FatPackets,
+    /// The node changes its metadata every second, for ever.
+    NeverSettles,
+    /// When the node leaves, it does so without a word.
+    LeavesSilently,
+    /// The node stands still for a while, again and again.
+    Stalls,
+    /// The node does not say what became of its attempts to join.
+    SwallowsAnswers,
+    /// The node panics.
+    Panics,
+}

@@ -1,0 +1,192 @@
+//! Nodes come and go.
+
+use gossip_core::{Epoch, Identity, MemberState, Node};
+
+use crate::facts::{Departure, Past, Status, Subject};
+use crate::fault::Comeback;
+use crate::packet::PacketId;
+use crate::queue::Class;
+use crate::sabotage::Bug;
+use crate::scenario::Start;
+use crate::trace;
+use crate::world::{Addr, NOBODY, What, World};
+
+impl World {
+    pub(super) fn start_all(&mut self) {
+        match self.scenario.start {
+            Start::Joined => {
+                for host in 0..self.scenario.nodes {
+                    self.start_node(host);
+                }
+                self.preload();
+                for host in 0..self.scenario.nodes {
+                    self.begin_app(host);
+                }
+            }
+            Start::Storm => {
+                for host in 0..self.scenario.nodes {
+                    self.queue.push(0, Class::Fault, What::Start { host });
+                }
+            }
+            Start::Every(span) => {
+                for host in 0..self.scenario.nodes {
+                    let at = span.as_micros() * u64::from(host);
+                    self.queue.push(at, Class::Fault, What::Start { host });
+                }
+            }
+        }
+    }
+
+    /// Starts a node; it then joins through the seeds. In a storm everybody uses the first node.
+    pub(super) fn start_and_join(&mut self, host: u32) {
+        self.facts.disturbed = Some(self.facts.now);
+        self.start_node(host);
+        let local = self.hosts[host as usize].clock.read(self.facts.now);
+        if let Some(node) = &mut self.hosts[host as usize].node
+            && self.scenario.start == Start::Storm
+            && host > 0
+        {
+            let through = self.facts.people[0].address;
+            if node.join(local, through).is_ok() {
+                self.oracles.answers.asked(&self.facts, host, through);
+            }
+        }
+        self.begin_life(host);
+    }
+
+    /// Starts the node again on a machine where it stopped.
+    pub(super) fn come_back(&mut self, host: u32, back_as: Comeback) {
+        let person = &mut self.facts.people[host as usize];
+        match back_as {
+            Comeback::Same => {}
+            Comeback::NewId => {
+                let old = Subject { host, renamed: person.renamed };
+                self.facts.past.insert(old, Past { departure: person.departure });
+                person.renamed += 1;
+            }
+            Comeback::NewAddress => {
+                let old = person.address;
+                person.address = self.addresses.len() as Addr;
+                self.addresses[old as usize] = NOBODY;
+                self.addresses.push(host);
+            }
+        }
+        self.start_node(host);
+        self.begin_life(host);
+    }
+
+    /// Creates the node of a machine.
+    fn start_node(&mut self, host: u32) {
+        let now = self.facts.now;
+        let state = &mut self.hosts[host as usize];
+        let epoch = Epoch::new(state.clock.wall_ms(now), self.nodes.next() as u32);
+        let mut seed = [0; 32];
+        self.nodes.fill(&mut seed);
+        let person = &mut self.facts.people[host as usize];
+        let id = Subject { host, renamed: person.renamed }.id();
+        let identity = Identity::new(id, person.address, epoch);
+        let mut config = self.facts.config.clone();
+        if self.scenario.sabotage.as_ref().is_some_and(|it| it.bug == Bug::FatPackets && it.node == host) {
+            config.max_datagram = 60_000;
+        }
+        let node = Node::new(identity, config, seed, state.clock.read(now));
+        state.node = Some(node.expect("the scenario was checked, and its settings with it"));
+        (state.life, state.spins, state.is_reading, state.armed) = (state.life + 1, 0, false, u64::MAX);
+        (person.status, person.epoch, person.started, person.departure) = (Status::Running, epoch, now, None);
+        self.facts.running += 1;
+        self.trace.note(now, host, trace::STARTED, epoch.as_u64());
+        self.oracles.started(host);
+        self.metrics.started(&self.facts, host);
+    }
+
+    /// Gives a fresh node its seeds, and then its application.
+    fn begin_life(&mut self, host: u32) {
+        let seeds = self.seed_addresses();
+        let state = &mut self.hosts[host as usize];
+        let local = state.clock.read(self.facts.now);
+        if let Some(node) = &mut state.node {
+            node.set_seeds(local, seeds);
+        }
+        self.begin_app(host);
+    }
+
+    fn begin_app(&mut self, host: u32) {
+        if let Some(factory) = &self.factory {
+            self.hosts[host as usize].app = Some(factory(host));
+            self.with_app(host, crate::app::App::start);
+        }
+        self.settle(host);
+    }
+
+    /// Stops the node of a machine.
+    pub(super) fn stop(&mut self, host: u32, status: Status) {
+        let person = &mut self.facts.people[host as usize];
+        if !person.runs() {
+            return;
+        }
+        person.status = status;
+        self.facts.running -= 1;
+        self.metrics.stopped(&self.facts, host, status);
+        let state = &mut self.hosts[host as usize];
+        (state.node, state.app, state.deadline, state.armed) = (None, None, u64::MAX, u64::MAX);
+        let waiting: Vec<PacketId> = state.inbox.drain(..).map(|waiting| waiting.packet).collect();
+        for packet in waiting {
+            self.pool.release(packet);
+        }
+        self.drop_connections(host);
+        self.oracles.stopped(host);
+    }
+
+    pub(super) fn begin_departure(&mut self, host: u32) {
+        let now = self.facts.now;
+        let local = self.hosts[host as usize].clock.read(now);
+        let Some(node) = &mut self.hosts[host as usize].node else { return };
+        self.facts.people[host as usize].departure = Some(Departure { began: now, acknowledged: None });
+        if node.leave(local).is_ok() {
+            self.settle(host);
+        }
+    }
+
+    pub(super) fn seed_addresses(&self) -> Vec<Addr> {
+        self.facts.people.iter().take(self.facts.seeds as usize).map(|person| person.address).collect()
+    }
+
+    /// Whether the machine that had this address has another one now.
+    pub(super) fn has_moved(&self, address: Addr) -> bool {
+        self.addresses.get(address as usize) == Some(&NOBODY)
+    }
+
+    /// Swaps a node for one that knows nothing, and has it join again: a planted bug, told to nobody.
+    pub(super) fn swap_for_forgetful(&mut self, host: u32) {
+        let now = self.facts.now;
+        let state = &mut self.hosts[host as usize];
+        let Some(old) = &state.node else { return };
+        let address = *old.address();
+        let dead: Vec<(gossip_core::NodeId, Addr, Epoch)> = old
+            .members()
+            .filter(|member| member.state == MemberState::Dead)
+            .map(|member| (member.id, member.address, member.incarnation.epoch))
+            .collect();
+        let local = state.clock.read(now);
+        let epoch = Epoch::from_u64(old.incarnation().epoch.as_u64() + 1);
+        let fresh = |id, address, epoch| {
+            Node::new(Identity::new(id, address, epoch), self.facts.config.clone(), [7; 32], local)
+                .expect("the settings were checked")
+        };
+        let mut swapped = fresh(old.id(), address, epoch);
+        self.facts.people[host as usize].epoch = epoch;
+        let mut buffer = bytes::BytesMut::new();
+        for (id, there, epoch) in dead {
+            let mut ghost = fresh(id, there, epoch);
+            if ghost.join(local, address).is_err() {
+                continue;
+            }
+            buffer.clear();
+            if ghost.poll_transmit(local, &mut buffer).is_some() {
+                swapped.handle_message(local, there, &mut buffer);
+            }
+        }
+        state.node = Some(swapped);
+        self.settle(host);
+    }
+}
