@@ -5,10 +5,10 @@ mod journal;
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, Write};
+use std::pin::Pin;
 use std::sync::Arc;
 
-use gossip_tokio::{Cluster, Config, Endpoint, StartError};
-use tokio::runtime::Runtime;
+use gossip_tokio::{Cluster, Config, Endpoint, StartError, Tags};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
@@ -25,15 +25,16 @@ use crate::signals::StopSignals;
 
 /// The cluster's name unless one is given.
 const DEFAULT_CLUSTER: &str = "default";
-/// Longest tag in bytes, and most tags of a node.
-const MAX_TAG: usize = 255;
 
-/// Runs an agent to its end.
+/// An agent at work.
+pub(crate) type Serving = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
+
+/// Checks the settings, starts the log, and hands the agent to `run`.
 ///
 /// # Errors
 ///
 /// What keeps it from starting, or why it stopped other than on request.
-pub(crate) fn run(args: AgentArgs, runtime: impl FnOnce() -> Result<Runtime, Failure>) -> Result<(), Failure> {
+pub(crate) fn run(args: AgentArgs, run: impl FnOnce(Serving) -> Result<(), Failure>) -> Result<(), Failure> {
     let print_config = args.print_config;
     let settings = gather(args)?;
     let config = configure(&settings)?;
@@ -42,7 +43,7 @@ pub(crate) fn run(args: AgentArgs, runtime: impl FnOnce() -> Result<Runtime, Fai
     }
     start_log(settings.log.as_deref())?;
     let control = settings.control.unwrap_or_default();
-    runtime()?.block_on(serve(config, control))
+    run(Box::pin(serve(config, control)))
 }
 
 /// The settings of the command line over those of the file.
@@ -110,23 +111,26 @@ fn metadata(settings: &Settings) -> Result<Vec<(String, gossip_tokio::Value)>, F
 }
 
 fn check_addresses(config: &Config) -> Result<(), Failure> {
-    let bad = |option: &str, error: &dyn std::fmt::Display| Failure::Usage(format!("{option}: {error}"));
-    Endpoint::parse_bind(&config.bind, config.prefer_ipv6).map_err(|error| bad("--bind", &error))?;
+    let bad = |option: &str, error: &dyn std::fmt::Display| {
+        Failure::Usage(format!("--{option}, or {option} in the configuration file: {error}"))
+    };
+    Endpoint::parse_bind(&config.bind, config.prefer_ipv6).map_err(|error| bad("bind", &error))?;
     if let Some(advertise) = &config.advertise {
-        advertise.parse::<Endpoint>().map_err(|error| bad("--advertise", &error))?;
+        advertise.parse::<Endpoint>().map_err(|error| bad("advertise", &error))?;
     }
     for seed in &config.seeds {
-        seed.parse::<Endpoint>().map_err(|error| bad("--join", &error))?;
+        seed.parse::<Endpoint>().map_err(|error| bad("join", &error))?;
     }
     Ok(())
 }
 
 fn check_tags(tags: &[String]) -> Result<(), Failure> {
-    if tags.len() > MAX_TAG {
-        return Err(Failure::Usage(format!("--tag: {} tags, at most {MAX_TAG} are allowed", tags.len())));
+    let (most, longest) = (Tags::MOST, Tags::LONGEST);
+    if tags.len() > most {
+        return Err(Failure::Usage(format!("--tag: {} tags, at most {most} are allowed", tags.len())));
     }
-    match tags.iter().find(|tag| tag.is_empty() || tag.len() > MAX_TAG) {
-        Some(tag) => Err(Failure::Usage(format!("--tag: a tag of {} bytes, expected 1 to {MAX_TAG}", tag.len()))),
+    match tags.iter().find(|tag| tag.is_empty() || tag.len() > longest) {
+        Some(tag) => Err(Failure::Usage(format!("--tag: a tag of {} bytes, expected 1 to {longest}", tag.len()))),
         None => Ok(()),
     }
 }
@@ -175,6 +179,9 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
         signal = signals.next() => leave(&cluster, signal, &mut signals).await?,
     }
     cluster.shutdown().await;
+    if let Some(server) = &server {
+        server.finish().await;
+    }
     info!("stopped");
     Ok(())
 }

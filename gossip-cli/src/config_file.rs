@@ -1,7 +1,8 @@
 //! The configuration file of an agent: TOML with every option, timing and limit.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -183,11 +184,12 @@ impl Settings {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let unreadable = |reason: String| Failure::usage(format!("cannot read configuration {shown}: {reason}"));
-        let found = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-        if found.len() > MAX_FILE {
+        let mut text = String::new();
+        // What a device or a pipe holds is not known before it is read.
+        let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
+        if read.map_err(|error| unreadable(error.to_string()))? as u64 > MAX_FILE {
             return Err(unreadable(format!("it is larger than {MAX_FILE} bytes")));
         }
-        let text = fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
         Self::parse(&text).map_err(|(line, problem)| Failure::usage(format!("configuration {shown}:{line}: {problem}")))
     }
 

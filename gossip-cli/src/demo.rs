@@ -28,12 +28,15 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     handles::ask_for(nodes);
     let reporter = Reporter::choose(args.json, nodes)?;
     let mut script = Script::new(Fleet::new(nodes), reporter, signals);
-    let outcome = script.play().await;
+    // Steps that nobody saw happen have not happened.
+    let outcome = script.play().await.map_err(|failure| match failure {
+        Failure::Unheard => Failure::failed("the demonstration ended early: nobody reads the output"),
+        failure => failure,
+    });
     let (fleet, result) = script.finish(outcome.is_ok()).await;
     if args.json {
-        output::json(&result)?;
+        outcome.and(output::json(&result))
     } else {
-        output::print(&summary::text(&result, &fleet, output::colours(&std::io::stdout())))?;
+        outcome.and(output::print(&summary::text(&result, &fleet, output::colours(&std::io::stdout()))))
     }
-    outcome
 }

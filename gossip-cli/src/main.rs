@@ -31,21 +31,28 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Demo(args) => parallel()?.block_on(demo::run(&args)),
-        Command::Agent(args) => agent::run(*args, parallel),
-        Command::Members(args) => alone()?.block_on(remote::members(&args)),
-        Command::Info(remote) => alone()?.block_on(remote::info(&remote)),
-        Command::Join(args) => alone()?.block_on(remote::join(args)),
-        Command::Leave(remote) => alone()?.block_on(remote::leave(&remote)),
-        Command::Forget(args) => alone()?.block_on(remote::forget(args)),
-        Command::Meta(command) => alone()?.block_on(remote::meta(command)),
-        Command::Monitor(remote) => alone()?.block_on(remote::monitor(&remote)),
+        Command::Demo(args) => to_the_end(parallel()?, demo::run(&args)),
+        Command::Agent(args) => agent::run(*args, |agent| to_the_end(parallel()?, agent)),
+        Command::Members(args) => to_the_end(alone()?, remote::members(&args)),
+        Command::Info(remote) => to_the_end(alone()?, remote::info(&remote)),
+        Command::Join(args) => to_the_end(alone()?, remote::join(args)),
+        Command::Leave(remote) => to_the_end(alone()?, remote::leave(&remote)),
+        Command::Forget(args) => to_the_end(alone()?, remote::forget(args)),
+        Command::Meta(command) => to_the_end(alone()?, remote::meta(command)),
+        Command::Monitor(remote) => to_the_end(alone()?, remote::monitor(&remote)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "gossip", &mut script);
             output::print(&String::from_utf8_lossy(&script))
         }
     }
+}
+
+/// Runs a command. A name lookup that hangs is left to the system: nobody waits for it any more.
+fn to_the_end(runtime: Runtime, command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_background();
+    outcome
 }
 
 fn parallel() -> Result<Runtime, Failure> {

@@ -17,13 +17,16 @@ fn refused(args: &[&str], code: i32, parts: &[&str]) {
 
 #[test]
 fn each_mistake_on_the_command_line_is_named() {
-    let long = "x".repeat(256);
-    let long_key = format!("{long}=1");
+    let long = "x".repeat(65);
+    let many: Vec<String> = (0..65).map(|number| format!("--tag=t{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let long_key = format!("{}=1", "x".repeat(256));
     let large = format!("big={}", "x".repeat(70_000));
     let agent = ["agent", "--bind", "127.0.0.1:0", "--control", "none"];
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 15] = [
         (&["--id", "0192"], &["0192", "--id", "UUID"]),
-        (&["--tag", &long], &["--tag", "256", "255"]),
+        (&["--tag", &long], &["--tag", "65 bytes", "1 to 64"]),
+        (&many, &["--tag", "65 tags", "at most 64"]),
         (&["--tag", ""], &["--tag", "0 bytes"]),
         (&["--meta", &long_key], &["--meta", "256", "255"]),
         (&["--meta", "novalue"], &["novalue", "KEY=VALUE"]),
@@ -40,6 +43,8 @@ fn each_mistake_on_the_command_line_is_named() {
     for (more, parts) in cases {
         refused(&[&agent, more].concat(), 2, parts);
     }
+    // What cannot start is not printed as a configuration.
+    refused(&[&agent[..], &["--tag", &long, "--print-config"]].concat(), 2, &["--tag", "1 to 64"]);
     refused(&["agent"], 2, &["--bind"]);
     refused(&["agent", "--bind", "nonsense:port"], 2, &["--bind", "nonsense:port"]);
     refused(&["agent", "--bind", "127.0.0.1:0", "--control", "192.168.0.1:7980"], 2, &["192.168.0.1:7980", "loopback"]);
@@ -69,6 +74,7 @@ fn a_mistake_in_the_configuration_file_is_named_with_file_and_line() {
         let path = folder.write(name, text);
         refused(&["agent", "--bind", "127.0.0.1:0", "--config", &path], 2, parts);
     }
+    refused(&["agent", "--bind", "127.0.0.1:0", "--config", "/dev/zero"], 2, &["/dev/zero", "larger than"]);
     let missing = folder.file("missing.toml");
     refused(&["agent", "--bind", "127.0.0.1:0", "--config", &missing], 2, &["missing.toml"]);
 }

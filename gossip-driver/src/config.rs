@@ -45,7 +45,7 @@ pub struct Config {
     /// Longest wait for a peer to take more bytes of a stream message before its connection is closed. 10 ms to 10 min.
     pub write_timeout: Duration,
     /// Longest time in which a new connection must show its first whole and valid message, and longest silence within
-    /// any message. 10 ms to 10 min.
+    /// any message; twelve times as long for a whole message. 10 ms to 10 min.
     ///
     /// Too short drops peers on slow paths; too long lets strangers hold more of the places for new connections.
     pub first_frame_timeout: Duration,
@@ -55,7 +55,8 @@ pub struct Config {
     /// Shorter saves file handles; longer saves dials.
     pub idle_timeout: Duration,
 
-    /// Most incoming connections, and apart from them most outgoing ones. 4 to 1 million.
+    /// Most incoming connections, and apart from them most outgoing ones; the one that was unused for longest gives
+    /// way, unless something waits to be written to it. 4 to 1 million.
     pub max_connections: usize,
     /// Most incoming connections that have not shown a valid message yet; the oldest gives way. 1 up to
     /// `max_connections`.
@@ -139,6 +140,13 @@ impl Config {
     #[must_use]
     pub fn protocol(mut self, change: impl FnOnce(&mut gossip_core::Config)) -> Self {
         change(&mut self.protocol);
+        self
+    }
+
+    /// Sets where to listen; see [`Config::bind`](#structfield.bind).
+    #[must_use]
+    pub fn bind(mut self, address: impl Into<String>) -> Self {
+        self.bind = address.into();
         self
     }
 
@@ -234,8 +242,8 @@ macro_rules! setters {
             $(
                 #[doc = concat!("Sets [`Config::", stringify!($field), "`](#structfield.", stringify!($field), ").")]
                 #[must_use]
-                pub fn $field(mut self, $field: impl Into<$type>) -> Self {
-                    self.$field = $field.into();
+                pub fn $field(mut self, $field: $type) -> Self {
+                    self.$field = $field;
                     self
                 }
             )*
@@ -244,7 +252,6 @@ macro_rules! setters {
 }
 
 setters! {
-    bind: String,
     prefer_ipv6: bool,
     dial_timeout: Duration,
     write_timeout: Duration,

@@ -21,6 +21,10 @@ use crate::framing::{FrameError, FrameReader, FrameWriter};
 use crate::queue::{Budget, Level, Queued, Reservation};
 use crate::runtime::{Patience, Runtime, within};
 
+/// How many times as long as a peer may pause within a message it may take for the whole: one that sends a byte now and
+/// then would else hold the memory of its message for ever.
+const WHOLE: u32 = 12;
+
 /// Names a connection for the life of the node. A later connection has a greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LinkId(pub(crate) u64);
@@ -162,11 +166,17 @@ async fn read_all<R: Runtime>(mut stream: impl AsyncRead + Unpin, wires: &Wires<
     let mut patience = Patience::new(wires.runtime.clone());
     let mut frames = FrameReader::new(wires.limits.max_message);
     let mut held = wires.budget.reservation();
+    let mut begun = None;
     loop {
         if !held.cover(frames.capacity()) {
             return Err(LinkError::ReceiveQueue);
         }
         let in_message = frames.is_in_message();
+        let now = wires.runtime.now();
+        begun = in_message.then(|| begun.unwrap_or(now));
+        if begun.is_some_and(|begun| now.saturating_duration_since(begun) > wires.limits.read_timeout * WHOLE) {
+            return Err(LinkError::ReadTimeout);
+        }
         let space = frames.space();
         let mut read = |cx: &mut Context<'_>| Pin::new(&mut stream).poll_read(cx, space);
         let outcome = if in_message {

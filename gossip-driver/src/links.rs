@@ -143,7 +143,7 @@ impl<R: Runtime> Links<R> {
             self.counters.count(Counter::UnprovenEvicted);
             self.kill(oldest);
         }
-        if self.incoming >= self.settings.max_connections {
+        if self.incoming >= self.settings.max_connections && !self.close_least_used(Direction::Incoming) {
             self.counters.count(Counter::ConnectionsRefused);
             debug!(%address, limit = self.settings.max_connections, "refused a connection: too many are open");
             return;
@@ -206,7 +206,7 @@ impl<R: Runtime> Links<R> {
             }
             self.closed.remove(&to);
         }
-        if self.outgoing >= self.settings.max_connections && !self.close_least_used() {
+        if self.outgoing >= self.settings.max_connections && !self.close_least_used(Direction::Outgoing) {
             self.counters.count(Counter::DialsRefused);
             let limit = self.settings.max_connections;
             debug!(address = %to, limit, "not connected: too many connections are open");
@@ -379,12 +379,10 @@ impl<R: Runtime> Links<R> {
         DriverStats::gauges(self.table.len(), self.unproven.len(), self.queued.bytes())
     }
 
-    /// Closes the outgoing link that was not used for the longest time, if one has nothing to send.
-    fn close_least_used(&mut self) -> bool {
+    /// Closes the link that was not used for the longest time, if one has nothing to send.
+    fn close_least_used(&mut self, direction: Direction) -> bool {
         let open = self.table.iter().filter(|(_, link)| {
-            link.direction == Direction::Outgoing
-                && matches!(link.wires, State::Open { .. })
-                && link.queued.bytes() == 0
+            link.direction == direction && matches!(link.wires, State::Open { .. }) && link.queued.bytes() == 0
         });
         let Some((&id, link)) = open.min_by_key(|(_, link)| link.used) else { return false };
         let used = link.used;

@@ -33,6 +33,9 @@ const ACCEPTS: usize = 16;
 const TRANSMITS: usize = 512;
 /// Passes in a row for which timers may wait while the socket is not yet read empty.
 const PATIENCE: u32 = 8;
+/// How many times as long as it took to picture the member table nothing is shown after that: in a large cluster where
+/// much happens, pictures would else take most of the time.
+const REST: u32 = 9;
 /// How much longer than `leave_timeout` a node waits for its own word that it has left.
 const LEAVE_GRACE: Duration = Duration::from_secs(1);
 
@@ -89,6 +92,8 @@ pub(crate) struct Pump<R: Runtime> {
     seed_words: Sender<SeedWord>,
     seed_addresses: Pin<Box<Receiver<Vec<SocketAddr>>>>,
     waiting: Waiting,
+    /// When the table is pictured again at the earliest.
+    picture_at: Instant,
     report: Report,
     timer: R::Timer,
     /// What the timer is set to.
@@ -126,7 +131,8 @@ impl<R: Runtime> Pump<R> {
         let (news_sender, news) = async_channel::bounded(NEWS);
         let counters = Arc::clone(&shared.counters);
         let links = Links::new(runtime.clone(), config, Arc::clone(&counters), news_sender, tasks);
-        let timer = runtime.timer(runtime.now());
+        let now = runtime.now();
+        let timer = runtime.timer(now);
         let span = info_span!("gossip", node = %node.id());
         Self {
             runtime,
@@ -140,6 +146,7 @@ impl<R: Runtime> Pump<R> {
             seed_words: parts.seed_words,
             seed_addresses: Box::pin(parts.seed_addresses),
             waiting: Waiting::default(),
+            picture_at: now,
             report: Report::default(),
             timer,
             armed: None,
@@ -264,9 +271,6 @@ impl<R: Runtime> Pump<R> {
         match command {
             Command::Join { address, reply } => {
                 self.links.expect_listener(&address);
-                if self.waiting.is_joining(&address) {
-                    return self.waiting.join(address, reply);
-                }
                 match self.node.join(time, address) {
                     Ok(()) => self.waiting.join(address, reply),
                     Err(error) => self.waiting.ready(reply, Err(error)),
@@ -357,10 +361,17 @@ impl<R: Runtime> Pump<R> {
         true
     }
 
-    /// Shows what changed: first the table, then answers and events, which readers may compare with the table.
+    /// Shows what changed: first the table, then answers and events, which readers may compare with the table and which
+    /// therefore wait for it.
     fn show(&mut self) {
-        if self.shared.snapshot.load().version() != self.node.table_version() {
+        if self.is_picture_old() {
+            let begin = self.runtime.now();
+            if begin < self.picture_at && self.stop.is_none() {
+                return;
+            }
             self.shared.snapshot.store(Arc::new(Snapshot::of(&self.node)));
+            let end = self.runtime.now();
+            self.picture_at = end + end.saturating_duration_since(begin) * REST;
         }
         self.shared.publish(&Status::of(&self.node, self.links.gauges()));
         self.waiting.answer();
@@ -369,6 +380,10 @@ impl<R: Runtime> Pump<R> {
             self.act_on(&event);
             self.shared.subscribers.publish(&event);
         }
+    }
+
+    fn is_picture_old(&self) -> bool {
+        self.shared.snapshot.load().version() != self.node.table_version()
     }
 
     fn act_on(&mut self, event: &Event) {
@@ -390,6 +405,7 @@ impl<R: Runtime> Pump<R> {
             self.mailbox.deadline(),
             self.acceptor.deadline(),
             self.leave_by,
+            self.is_picture_old().then_some(self.picture_at),
         ];
         let Some(deadline) = deadlines.into_iter().flatten().min() else {
             self.armed = None;

@@ -82,7 +82,10 @@ impl<R: Runtime> Mailbox<R> {
         }
         self.resume = None;
         match self.socket.poll_receive(cx, &mut self.inbound) {
-            Poll::Pending => Received::Nothing,
+            Poll::Pending => {
+                self.failures = 0;
+                Received::Nothing
+            }
             Poll::Ready(Ok((length, from))) => {
                 self.failures = 0;
                 Received::Datagram { from: unmapped(from), packet: &mut self.inbound[..length] }

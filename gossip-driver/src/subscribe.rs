@@ -96,6 +96,8 @@ impl Subscribers {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.last_id += 1;
         let id = CallbackId(list.last_id);
+        // Those whose reader is gone would else keep their queues until the next event.
+        list.entries.retain(|subscriber| !subscriber.queue.is_closed());
         if !list.closed {
             let (missed, removed) = (Arc::clone(&missed), Arc::clone(&removed));
             list.entries.push(Subscriber { id, queue: sender, missed, removed });
@@ -133,5 +135,21 @@ impl Subscribers {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.closed = true;
         list.entries.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_is_gone_costs_nothing_though_nothing_happens() {
+        let subscribers = Subscribers::new(4, Arc::new(Counters::new()));
+        let (_, kept) = subscribers.add();
+        for _ in 0..100 {
+            drop(subscribers.add());
+        }
+        assert!(subscribers.list.lock().unwrap().entries.len() <= 2);
+        drop(kept);
     }
 }

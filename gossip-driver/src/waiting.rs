@@ -32,13 +32,11 @@ impl Waiting {
         }
     }
 
-    /// Whether an attempt to join through this address is under way for somebody.
-    pub(crate) fn is_joining(&self, address: &SocketAddr) -> bool {
-        self.joins.contains_key(address)
-    }
-
     pub(crate) fn join(&mut self, address: SocketAddr, reply: Reply<Joined, JoinError>) {
-        self.joins.entry(address).or_default().push(reply);
+        let waiting = self.joins.entry(address).or_default();
+        // Those who gave up waiting would else add up while the attempt lasts.
+        waiting.retain(|reply| !reply.is_canceled());
+        waiting.push(reply);
     }
 
     pub(crate) fn leave(&mut self, reply: Reply<usize, PhaseError>) {
@@ -99,7 +97,17 @@ mod tests {
             assert!(matches!(got.next(), Some(Some(Ok(Ok(Joined { .. }))))));
         }
         assert!(matches!(got.next(), Some(None)));
-        assert!(waiting.is_joining(&there) && !waiting.is_joining(&here));
+        assert!(waiting.joins.contains_key(&there) && !waiting.joins.contains_key(&here));
+    }
+
+    #[test]
+    fn those_who_gave_up_waiting_do_not_add_up() {
+        let mut waiting = Waiting::default();
+        let here: SocketAddr = "10.0.0.1:1".parse().unwrap();
+        for _ in 0..100 {
+            waiting.join(here, oneshot::channel().0);
+        }
+        assert_eq!(waiting.joins[&here].len(), 1);
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! tokio's sockets, timers, tasks and name lookup, as the driver wants them.
 
-use std::future::Future;
-use std::io;
+use std::future::{Future, poll_fn};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use futures_io::{AsyncRead, AsyncWrite};
 use gossip_driver::{Datagrams, Listener, Runtime, SocketBuffers, Timer};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use tracing::debug;
 
 /// Connections that the kernel may hold before they are accepted.
@@ -27,7 +27,7 @@ pub struct Tokio {
 impl Runtime for Tokio {
     type Datagrams = TokioDatagrams;
     type Listener = TokioListener;
-    type Stream = Compat<TcpStream>;
+    type Stream = TokioStream;
     type Timer = TokioTimer;
 
     fn current() -> Result<Self, String> {
@@ -73,8 +73,12 @@ impl Runtime for Tokio {
 
     async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
         let stream = TcpStream::connect(address).await?;
+        // Where nobody listens, the system may have chosen the very port as that of this end: TCP connects it to itself.
+        if stream.local_addr()? == stream.peer_addr()? {
+            return Err(io::Error::new(ErrorKind::ConnectionRefused, "nobody listens there"));
+        }
         stream.set_nodelay(true)?;
-        Ok(stream.compat())
+        Ok(TokioStream(stream))
     }
 
     async fn lookup(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -119,15 +123,56 @@ pub struct TokioDatagrams(UdpSocket);
 impl Datagrams for TokioDatagrams {
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
         let mut buffer = tokio::io::ReadBuf::new(buffer);
-        self.0.poll_recv_from(cx, &mut buffer).map_ok(|from| (buffer.filled().len(), from))
+        let received = unconstrained(cx, |cx| self.0.poll_recv_from(cx, &mut buffer));
+        received.map_ok(|from| (buffer.filled().len(), from))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], to: SocketAddr) -> Poll<io::Result<()>> {
-        self.0.poll_send_to(cx, bytes, to).map_ok(|_| ())
+        unconstrained(cx, |cx| self.0.poll_send_to(cx, bytes, to)).map_ok(|_| ())
     }
 
     fn local_address(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
+    }
+}
+
+/// Polls outside of the budget that tokio has for a task: the node has budgets of its own, and would take the end of
+/// tokio's for an empty or a full socket.
+fn unconstrained<T>(cx: &mut Context<'_>, poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    pin!(tokio::task::unconstrained(poll_fn(poll))).poll(cx)
+}
+
+/// A TCP connection of tokio's.
+#[derive(Debug)]
+pub struct TokioStream(TcpStream);
+
+impl AsyncRead for TokioStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = tokio::io::ReadBuf::new(buffer);
+        let read = tokio::io::AsyncRead::poll_read(Pin::new(&mut self.0), cx, &mut buffer);
+        read.map_ok(|()| buffer.filled().len())
+    }
+}
+
+impl AsyncWrite for TokioStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        tokio::io::AsyncWrite::poll_write(Pin::new(&mut self.0), cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        tokio::io::AsyncWrite::poll_write_vectored(Pin::new(&mut self.0), cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        tokio::io::AsyncWrite::poll_flush(Pin::new(&mut self.0), cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        tokio::io::AsyncWrite::poll_shutdown(Pin::new(&mut self.0), cx)
     }
 }
 
@@ -136,14 +181,14 @@ impl Datagrams for TokioDatagrams {
 pub struct TokioListener(TcpListener);
 
 impl Listener for TokioListener {
-    type Stream = Compat<TcpStream>;
+    type Stream = TokioStream;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, SocketAddr)>> {
         self.0.poll_accept(cx).map(|accepted| {
             let (stream, from) = accepted?;
             // Only slower without; and a peer that is gone already is found out by reading.
             let _ = stream.set_nodelay(true);
-            Ok((stream.compat(), from))
+            Ok((TokioStream(stream), from))
         })
     }
 
@@ -163,5 +208,50 @@ impl Timer for TokioTimer {
 
     fn poll_fired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_the_socket_is_read_to_its_end_in_one_go() {
+        const MANY: usize = 300;
+        let tokio = Tokio::current().unwrap();
+        let buffers = SocketBuffers { receive: 1 << 20, send: 1 << 20 };
+        let mut socket = tokio.bind_datagrams(local(0), buffers).unwrap();
+        let to = socket.local_address().unwrap();
+        let sender = std::net::UdpSocket::bind(local(0)).unwrap();
+        let mut buffer = [0; 16];
+        // The first one shows that the socket is ready.
+        sender.send_to(b"x", to).unwrap();
+        poll_fn(|cx| socket.poll_receive(cx, &mut buffer)).await.unwrap();
+        for _ in 0..MANY {
+            sender.send_to(b"x", to).unwrap();
+        }
+        let read = poll_fn(|cx| {
+            let mut read = 0;
+            while socket.poll_receive(cx, &mut buffer).is_ready() {
+                read += 1;
+            }
+            if read == 0 { Poll::Pending } else { Poll::Ready(read) }
+        });
+        assert_eq!(read.await, MANY);
+    }
+
+    #[tokio::test]
+    async fn several_frames_are_written_at_once() {
+        let tokio = Tokio::current().unwrap();
+        let mut listener = tokio.bind_listener(local(0)).unwrap();
+        let mut stream = tokio.connect(listener.local_address().unwrap()).await.unwrap();
+        let _peer = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
+        let slices = [IoSlice::new(b"one"), IoSlice::new(b"two")];
+        let written = poll_fn(|cx| Pin::new(&mut stream).poll_write_vectored(cx, &slices)).await;
+        assert_eq!(written.unwrap(), 6);
     }
 }

@@ -77,7 +77,7 @@ pub use gossip_driver::{
     MessageKind, Metadata, MetadataError, NodeId, ParseNodeIdError, Phase, PhaseError, RejectReason, ResolveError,
     Resolver, Resolving, SeedsError, Snapshot, StartError, Stats, StopReason, Tags, Value, Versions, protocol,
 };
-pub use io::{Tokio, TokioDatagrams, TokioListener, TokioTimer};
+pub use io::{Tokio, TokioDatagrams, TokioListener, TokioStream, TokioTimer};
 
 /// A node of a cluster, running in tokio.
 pub type Cluster = gossip_driver::Cluster<Tokio>;

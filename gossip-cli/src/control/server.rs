@@ -20,11 +20,13 @@ use super::{ControlAddress, Stream};
 use crate::exit::Failure;
 
 /// Clients served at once; further ones are turned away.
-const MAX_CLIENTS: usize = 32;
+const MAX_CLIENTS: u32 = 32;
 /// How long a client may take to send a request, and to say nothing between two.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to read what it is sent.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long an agent that stops waits for its clients to take their last answers.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Rest after the system refused to hand over a connection.
 const ACCEPT_REST: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,7 @@ pub(crate) type Answers = LineWriter<WriteHalf<Box<dyn Stream>>>;
 pub(crate) struct Server {
     listener: Listener,
     address: ControlAddress,
+    places: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -63,7 +66,7 @@ impl Server {
             #[cfg(unix)]
             ControlAddress::Unix(path) => unix_socket::listen(path)
                 .await
-                .map(|(listener, file)| Self { listener: Listener::Unix { listener, file }, address: address.clone() }),
+                .map(|(listener, file)| Self::new(Listener::Unix { listener, file }, address.clone())),
             #[cfg(not(unix))]
             ControlAddress::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         };
@@ -81,7 +84,17 @@ impl Server {
     async fn bind_tcp(at: std::net::SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(at).await?;
         let address = ControlAddress::Tcp(listener.local_addr()?);
-        Ok(Self { listener: Listener::Tcp(listener), address })
+        Ok(Self::new(Listener::Tcp(listener), address))
+    }
+
+    fn new(listener: Listener, address: ControlAddress) -> Self {
+        Self { listener, address, places: Arc::new(Semaphore::new(MAX_CLIENTS as usize)) }
+    }
+
+    /// Waits a little for clients to be given the end of what they asked for.
+    pub(crate) async fn finish(&self) {
+        // Those that do not go by themselves are cut off.
+        let _ = timeout(FAREWELL, self.places.acquire_many(MAX_CLIENTS)).await;
     }
 
     /// Where it listens; a port 0 that was asked for is now the real one.
@@ -91,7 +104,6 @@ impl Server {
 
     /// Serves clients; ends only by being dropped, which leaves connections under way to their own end.
     pub(crate) async fn run(&self, steering: Arc<Steering>) {
-        let places = Arc::new(Semaphore::new(MAX_CLIENTS));
         loop {
             let stream = match self.listener.accept().await {
                 Ok(stream) => stream,
@@ -103,7 +115,7 @@ impl Server {
             };
             let (reader, writer) = tokio::io::split(stream);
             let mut answers = LineWriter::new(writer, WRITE_PATIENCE);
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
                 let full = format!("{MAX_CLIENTS} clients are connected already, try again later");
                 let _ = refuse(&mut answers, ErrorKind::Failed, full).await;
                 continue;

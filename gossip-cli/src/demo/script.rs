@@ -178,9 +178,10 @@ impl Script {
         let took = self.wait(Goal { step, since, waiting, words, subject: Some(id), reached: &reached }).await?;
         self.victim = None;
         self.outcome.dead_all_ms = Some(took);
-        let first = self.outcome.suspect_first_ms;
-        let suspected = first.map_or_else(String::new, |first| format!("suspected after {first} ms, "));
-        self.reporter.done(step, &format!("{name} is {suspected}dead for all after {took} ms"))
+        let Some(first) = self.outcome.suspect_first_ms else {
+            return Err(failed(step, &format!("{name} is dead for all, but nobody told of a suspicion before")));
+        };
+        self.reporter.done(step, &format!("{name} is suspected after {first} ms, dead for all after {took} ms"))
     }
 
     async fn restart(&mut self, at: usize, step: Step) -> Result<Tenths, Failure> {
@@ -225,6 +226,11 @@ impl Script {
         let (began, before) = (Instant::now(), self.traffic());
         self.attend(sleep(MEASURE), step).await?;
         let sent = self.traffic() - before;
+        let running: Vec<usize> = self.fleet.running().collect();
+        let is_whole = |at: &usize| self.fleet.nodes[*at].views.count(MemberState::Alive) == running.len();
+        if sent.datagrams == 0 || !running.iter().all(is_whole) {
+            return Err(failed(step, "the nodes did not go on watching each other"));
+        }
         let share = began.elapsed() * u32::try_from(self.fleet.running().count()).unwrap_or(u32::MAX);
         let bytes = Tenths::rate(sent.datagram_bytes, share);
         let datagrams = Tenths::rate(sent.datagrams, share);
@@ -361,6 +367,7 @@ impl Script {
         }
         if let Some((victim, since)) = self.victim
             && victim == change.member.id
+            && sighting.at >= since
             && self.outcome.suspect_first_ms.is_none()
         {
             self.outcome.suspect_first_ms = Some(Tenths::millis(sighting.at.saturating_duration_since(since)));

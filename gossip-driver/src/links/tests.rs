@@ -362,6 +362,24 @@ fn a_proven_connection_that_stops_within_a_message_is_closed() {
 }
 
 #[test]
+fn a_message_that_arrives_a_byte_now_and_then_is_given_up() {
+    let mut bench = Bench::new(&config());
+    let (mut peer, _) = bench.incoming(40_001);
+    peer.put(&framed(&message(1)));
+    let News::Message { link, .. } = bench.next() else { panic!("a message was sent") };
+    bench.links.judge(link, Verdict::Valid);
+    peer.put(&framed(&vec![7; 50_000])[..4]);
+    let before = bench.memory.now();
+    while bench.is_open(&peer) {
+        peer.put(&[7]);
+        bench.memory.run_for(config().first_frame_timeout / 2);
+        assert!(bench.memory.now() - before < config().first_frame_timeout * 20, "it is held for ever");
+    }
+    assert_eq!(bench.end(), None);
+    assert_eq!(bench.count(Counter::ReadTimeouts), 1);
+}
+
+#[test]
 fn garbage_closes_the_connection_it_came_over() {
     let mut bench = Bench::new(&config());
     let (mut peer, from) = bench.incoming(40_001);
@@ -375,7 +393,7 @@ fn garbage_closes_the_connection_it_came_over() {
 }
 
 #[test]
-fn too_many_proven_connections_are_refused_and_too_many_dials_replace_the_least_used() {
+fn too_many_connections_replace_the_least_used_of_their_direction() {
     let mut settings = config();
     (settings.max_connections, settings.max_unproven) = (4, 4);
     let mut bench = Bench::new(&settings);
@@ -386,10 +404,17 @@ fn too_many_proven_connections_are_refused_and_too_many_dials_replace_the_least_
         let News::Message { link, .. } = bench.next() else { panic!("a message was sent") };
         bench.links.judge(link, Verdict::Valid);
         peers.push(peer);
+        bench.memory.run_for(Duration::from_secs(1));
     }
     let (fifth, _) = bench.incoming(40_004);
-    assert!(!bench.is_open(&fifth) && peers.iter().all(|peer| bench.is_open(peer)));
-    assert_eq!(bench.count(Counter::ConnectionsRefused), 1);
+    assert!(bench.is_open(&fifth) && !bench.is_open(&peers[0]));
+    let (sixth, _) = bench.incoming(40_005);
+    assert!(
+        bench.is_open(&sixth) && !bench.is_open(&fifth),
+        "a stranger gives way before those who have proved themselves"
+    );
+    assert!(peers[1..].iter().all(|peer| bench.is_open(peer)));
+    assert_eq!(bench.count(Counter::ConnectionsRefused), 0);
 
     let mut doors: Vec<(Door, SocketAddr)> = (0..5).map(|_| listen(&bench.memory)).collect();
     let mut streams = Vec::new();

@@ -52,7 +52,7 @@ async fn a_callback_that_panics_is_removed_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_slow_reader_is_told_how_much_it_missed() {
-    let node = start(quick("slow").event_queue(4_usize)).await;
+    let node = start(quick("slow").event_queue(4)).await;
     let mut events = node.events();
     for value in 0..10 {
         change(&node, value).await;
