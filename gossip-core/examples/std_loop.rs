@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let now = || Instant::from_duration(time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default());
     let (millis, random) = (now().as_micros() / 1_000, process::id());
     let identity = Identity::new(NodeId::v7(millis, random.into()), udp.local_addr()?, Epoch::new(millis, random));
-    let mut node = Node::new(identity, Config::lan("gossip"), [7; 32], now())?;
+    let mut node = Node::new(identity, Config::lan("default"), [7; 32], now())?;
     node.set_seeds(now(), vec![seed]);
     let mut links = BTreeMap::<SocketAddr, (TcpStream, Vec<u8>)>::new();
     let (mut buffer, mut packet) = (bytes::BytesMut::new(), vec![0; 65_536]);
