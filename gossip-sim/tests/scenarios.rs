@@ -31,6 +31,13 @@ fn an_idle_cluster_costs_two_datagrams_per_node_and_second_and_suspects_nobody()
 }
 
 #[test]
+fn a_cluster_that_starts_joined_knows_itself_whole_whatever_its_size() {
+    let report = run("idle", |scenario| (scenario.nodes, scenario.duration) = (500, Span::secs(10)));
+    assert!((1.9..2.1).contains(&report.datagrams_per_node_s), "{report}");
+    assert!(report.converged_ms == Some(0.0) && report.bytes_per_node_s < 400.0, "{report}");
+}
+
+#[test]
 fn a_crash_is_known_to_all_within_the_time_that_the_settings_promise() {
     let report = run("crash", |_| ());
     assert_eq!(report.dead_all_ms.count, 5);

@@ -96,17 +96,16 @@ impl World {
     }
 }
 
-/// The packets of one whole answer.
+/// The packets of one whole answer. The parts of several answers may come in turn.
 fn answer_of(collector: &mut Node<Addr>, local: Instant) -> Vec<Vec<u8>> {
-    let mut answers: Vec<(Addr, Vec<u8>)> = Vec::new();
+    let mut answer = Vec::new();
+    let mut first = None;
     let mut buffer = BytesMut::new();
     while let Some(transmit) = collector.poll_transmit(local, &mut buffer) {
-        let to = transmit.to[0];
-        if answers.first().is_some_and(|(first, _)| *first != to) {
-            break;
+        if *first.get_or_insert(transmit.to[0]) == transmit.to[0] {
+            answer.push(buffer.to_vec());
         }
-        answers.push((to, buffer.to_vec()));
         buffer.clear();
     }
-    answers.into_iter().map(|(_, bytes)| bytes).collect()
+    answer
 }
