@@ -7,9 +7,11 @@ use std::env;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gossip_tokio::{Cluster, Config, Endpoint, StartError, Tags};
 use tracing::info;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::AgentArgs;
@@ -38,10 +40,12 @@ pub(crate) fn run(args: AgentArgs, run: impl FnOnce(Serving) -> Result<(), Failu
     let print_config = args.print_config;
     let settings = gather(args)?;
     let config = configure(&settings)?;
+    let filter = log_filter(settings.log.as_deref().unwrap_or("info"))?;
     if print_config {
-        return output::print(&settings.spelled_out(&config).to_toml()?);
+        let preset = settings.preset.unwrap_or_default().config(&config.protocol.cluster);
+        return output::print(&settings.spelled_out(&config).to_toml(&preset)?);
     }
-    start_log(settings.log.as_deref())?;
+    start_log(filter)?;
     let control = settings.control.unwrap_or_default();
     run(Box::pin(serve(config, control)))
 }
@@ -87,7 +91,11 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
     config.tags.clone_from(&settings.tag);
     config.seeds.clone_from(&settings.join);
     config.metadata = metadata(settings)?;
-    config.validate().map_err(|error| Failure::usage(format!("configuration: {error}")))?;
+    config.validate().map_err(|error| {
+        // Of a text its length is checked, and what is said is that number alone.
+        let unit = if ["cluster", "application"].contains(&error.field) { " (its length in bytes)" } else { "" };
+        Failure::usage(format!("configuration: {}{unit}: {}", error.field, error.reason))
+    })?;
     check_addresses(&config)?;
     check_tags(&config.tags)?;
     Ok(config)
@@ -95,6 +103,9 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
 
 fn metadata(settings: &Settings) -> Result<Vec<(String, gossip_tokio::Value)>, Failure> {
     let mut entries = settings.meta.clone();
+    if settings.name.as_deref() == Some("") {
+        return Err(Failure::usage("--name, or name in the configuration file: the name is empty; leave it out"));
+    }
     if let Some(name) = &settings.name
         && entries.insert(NAME_KEY.to_owned(), MetaValue::Text(name.clone())).is_some()
     {
@@ -129,16 +140,32 @@ fn check_tags(tags: &[String]) -> Result<(), Failure> {
     if tags.len() > most {
         return Err(Failure::Usage(format!("--tag: {} tags, at most {most} are allowed", tags.len())));
     }
+    if let Some(tag) = tags.iter().find(|tag| tag.contains(',')) {
+        let reason =
+            format!("--tag: {tag:?} has a comma; give --tag once for each tag, or tag = [\"a\", \"b\"] in a file");
+        return Err(Failure::Usage(reason));
+    }
     match tags.iter().find(|tag| tag.is_empty() || tag.len() > longest) {
         Some(tag) => Err(Failure::Usage(format!("--tag: a tag of {} bytes, expected 1 to {longest}", tag.len()))),
         None => Ok(()),
     }
 }
 
-fn start_log(filter: Option<&str>) -> Result<(), Failure> {
-    let filter = filter.unwrap_or("info");
-    let wrong = |error| Failure::Usage(format!("--log: {filter:?} is not a log filter like \"info\": {error}"));
-    let mut filter = EnvFilter::try_new(filter).map_err(wrong)?;
+/// Reads what to log. A word that is no level would be taken for a target, and silence everything else.
+fn log_filter(text: &str) -> Result<EnvFilter, Failure> {
+    let wrong = |reason: &str| Failure::Usage(format!("--log (or RUST_LOG): {text:?} is not a log filter: {reason}"));
+    let is_understood = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+    // Between brackets stand spans and their fields, which may hold commas.
+    if !text.contains('[')
+        && let Some(part) = text.split(',').map(str::trim).find(|part| !is_understood(part))
+    {
+        let reason = format!("{part:?} is neither off, error, warn, info, debug or trace, nor TARGET=LEVEL");
+        return Err(wrong(&reason));
+    }
+    EnvFilter::try_new(text).map_err(|error| wrong(&error.to_string()))
+}
+
+fn start_log(mut filter: EnvFilter) -> Result<(), Failure> {
     // The journal tells the same events, with the names of the nodes.
     if let Ok(directive) = "gossip_driver::report=off".parse() {
         filter = filter.add_directive(directive);
@@ -161,9 +188,11 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
         ControlChoice::None => None,
     };
     let cluster_name = config.protocol.cluster.clone();
+    let seeds = config.seeds.iter().filter_map(|seed| seed.parse::<Endpoint>().ok()?.as_socket_address()).collect();
+    let leave_timeout = config.protocol.leave_timeout;
     let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
     let steering = Arc::new(Steering::new(cluster.clone(), cluster_name.clone()));
-    tokio::spawn(journal::keep(cluster.events()));
+    tokio::spawn(journal::keep(cluster.events(), seeds));
     announce(&cluster, &cluster_name, server.as_ref());
 
     let serving = async {
@@ -176,7 +205,7 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
         () = serving => {}
         () = steering.left() => {}
         reason = cluster.stopped() => return Err(Failure::failed(format!("the node stopped: {reason}"))),
-        signal = signals.next() => leave(&cluster, signal, &mut signals).await?,
+        signal = signals.next() => leave(&cluster, leave_timeout, signal, &mut signals).await?,
     }
     cluster.shutdown().await;
     if let Some(server) = &server {
@@ -186,8 +215,9 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn leave(cluster: &Cluster, signal: &str, signals: &mut StopSignals) -> Result<(), Failure> {
-    info!(signal, "leaving the cluster; a second signal stops at once");
+async fn leave(cluster: &Cluster, longest: Duration, signal: &str, signals: &mut StopSignals) -> Result<(), Failure> {
+    let longest = humantime::format_duration(longest);
+    info!("leaving the cluster, for at most {longest}; {signal} again stops at once");
     tokio::select! {
         outcome = cluster.leave() => match outcome {
             Ok(report) => info!(acknowledged = report.acknowledged, "left the cluster"),

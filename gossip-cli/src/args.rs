@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and how it is explained.
 
+use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,7 +48,8 @@ Addresses are written ip:port, [v6]:port, host:port, or a host or ip alone with 
 
 The configuration file is TOML. Its keys are the options of this command with underscores for dashes, and the tables
 [meta], [protocol] and [transport] for metadata, timing and limits. The command line wins over the file.
---print-config shows every key with the value that would apply.
+--print-config shows every key with the value that would apply; a timing or limit that is as the preset has it is
+written as a comment, so that a file made of this goes on following --preset.
 
 Examples:
   gossip agent --bind 10.0.0.5:7979 --join seed.example --name web-1 --tag web --meta zone=eu
@@ -58,16 +60,20 @@ Examples:
 const CONTROL: &str =
     "Where to accept control commands: 127.0.0.1:PORT, [::1]:PORT, unix:PATH or none [default: 127.0.0.1:7980]";
 
+/// Where clients find the control address unless it is given.
+const CONTROL_VARIABLE: &str = "GOSSIP_CONTROL";
+
 const REMOTE_CONTROL: &str = "Control address of the agent: 127.0.0.1:PORT, [::1]:PORT or unix:PATH";
 
 const LOG: &str = "What to log, as in RUST_LOG: a level, or target=level pairs [default: $RUST_LOG, else info]";
 
 const MEMBERS_NOTES: &str = "\
-An asterisk marks the agent's own node.
+An asterisk marks the agent's own node. A member that left is 'left' in the table, and 'leaving' in JSON.
 
 Examples:
   gossip members
   gossip members --state dead
+  gossip members --meta
   gossip members --tag web --json | jq -r '.[].address'";
 
 const JOIN_NOTES: &str = "\
@@ -78,12 +84,13 @@ Examples:
   gossip join seed-1.example seed-2.example";
 
 const FORGET_NOTES: &str = "\
-Only a dead or departed member can be forgotten. An id may be shortened to a prefix of at least 4 characters that only
-one member has.
+Only a dead or departed member can be forgotten. An id may be shortened to a prefix of at least 4 characters; that or
+a name is enough where only one member has it.
 
 Examples:
   gossip forget 0192f0c1-2345-7abc-8def-0123456789ab
-  gossip forget 0192f0c1-23 --here";
+  gossip forget 0192f0c1-23 --here
+  gossip forget web-1";
 
 const META_NOTES: &str = "\
 Examples:
@@ -91,6 +98,7 @@ Examples:
   gossip meta set version:=1.10
   gossip meta get
   gossip meta get role --node 0192f0c1-23
+  gossip meta get role --node web-1
   gossip meta rm role";
 
 const MONITOR_NOTES: &str = "\
@@ -172,7 +180,7 @@ pub(crate) struct AgentArgs {
     /// Name shown in member lists; stored as the metadata key `name`.
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// A tag of this node; may be repeated.
+    /// A tag of this node, without commas; may be repeated.
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Vec<String>,
     /// Metadata of this node: true, false and numbers are stored as such, K:=V always as text; may be repeated.
@@ -196,13 +204,14 @@ pub(crate) struct AgentArgs {
 /// How to reach the agent, and how to answer.
 #[derive(Debug, Args)]
 pub(crate) struct Remote {
-    #[arg(long, value_name = "ADDR", env = "GOSSIP_CONTROL", default_value_t, help = REMOTE_CONTROL)]
+    #[arg(long, value_name = "ADDR", env = CONTROL_VARIABLE, default_value_t, value_parser = remote_control)]
+    #[arg(help = REMOTE_CONTROL)]
     pub(crate) control: ControlAddress,
     /// Answer in JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// How long to wait for the agent's answer.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    /// How long to wait for the agent's answer, like 500ms; a number alone means seconds.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
     pub(crate) timeout: Duration,
 }
 
@@ -216,6 +225,9 @@ pub(crate) struct MembersArgs {
     /// Only members with this tag.
     #[arg(long)]
     pub(crate) tag: Option<String>,
+    /// Show the values of the metadata too, not only how many there are; JSON has them always.
+    #[arg(long)]
+    pub(crate) meta: bool,
 }
 
 /// The states that a listed member can be in.
@@ -224,6 +236,7 @@ pub(crate) enum StateFilter {
     Alive,
     Suspect,
     Dead,
+    #[value(alias = "left")]
     Leaving,
 }
 
@@ -249,7 +262,8 @@ pub(crate) struct JoinArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ForgetArgs {
-    /// Id of the member, or the beginning of it.
+    /// Id of the member, the beginning of it, or its name.
+    #[arg(value_name = "ID")]
     pub(crate) id: String,
     /// Only in this agent's table, not in the whole cluster.
     #[arg(long)]
@@ -264,7 +278,7 @@ pub(crate) enum MetaCommand {
     Get {
         /// Only this key; its value alone is printed.
         key: Option<String>,
-        /// Id of the node, or the beginning of it [default: the agent's own].
+        /// Id of the node, the beginning of it, or its name [default: the agent's own].
         #[arg(long, value_name = "ID")]
         node: Option<String>,
         #[command(flatten)]
@@ -288,12 +302,25 @@ pub(crate) enum MetaCommand {
     },
 }
 
+/// Reads a control address. A variable that is set to nothing counts as one that is not set.
+fn remote_control(text: &str) -> Result<ControlAddress, String> {
+    let is_unset = text.is_empty() && env::var_os(CONTROL_VARIABLE).is_some_and(|value| value.is_empty());
+    if is_unset { Ok(ControlAddress::default()) } else { text.parse() }
+}
+
+/// Reads a span of time; a number alone means seconds.
+fn span(text: &str) -> Result<Duration, humantime::DurationError> {
+    text.parse().map(Duration::from_secs).or_else(|_| humantime::parse_duration(text))
+}
+
 /// Reads `K=V` or `K:=V`.
 fn entry(text: &str) -> Result<(String, MetaValue), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    let (key, value) = match key.strip_suffix(':') {
-        Some(key) => (key, MetaValue::Text(value.to_owned())),
-        None => (key, MetaValue::guess(value)),
+    let (key, value) = if let Some(key) = key.strip_suffix(':') {
+        (key, MetaValue::Text(value.to_owned()))
+    } else {
+        let advice = |reason| format!("{reason}; write {key}:={value} to store it as text");
+        (key, MetaValue::guess(value).map_err(advice)?)
     };
     match key.len() {
         1..=255 => Ok((key.to_owned(), value)),
@@ -311,6 +338,13 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_span_without_a_unit_is_in_seconds() {
+        assert_eq!(span("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(span("500ms"), Ok(Duration::from_millis(500)));
+        assert!(span("soon").is_err() && span("-5").is_err());
     }
 
     #[test]

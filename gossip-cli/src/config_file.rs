@@ -57,7 +57,9 @@ pub(crate) struct Settings {
     pub(crate) preset: Option<Preset>,
     pub(crate) log: Option<String>,
     pub(crate) meta: BTreeMap<String, MetaValue>,
+    #[serde(skip_serializing)]
     pub(crate) protocol: ProtocolSection,
+    #[serde(skip_serializing)]
     pub(crate) transport: TransportSection,
 }
 
@@ -237,14 +239,33 @@ impl Settings {
         }
     }
 
-    /// The text of a file with these settings.
+    /// The text of a file with these settings. What is as in `preset` stands there as a comment, so that the file goes
+    /// with another preset too.
     ///
     /// # Errors
     ///
     /// What TOML cannot write: a whole number beyond 63 bits.
-    pub(crate) fn to_toml(&self) -> Result<String, Failure> {
-        toml::to_string(self).map_err(|error| Failure::failed(format!("cannot write these settings as TOML: {error}")))
+    pub(crate) fn to_toml(&self, preset: &Config) -> Result<String, Failure> {
+        let text = || {
+            let mut text = toml::to_string(self)?;
+            text.push_str(&section_text("protocol", &self.protocol, &ProtocolSection::of(&preset.protocol))?);
+            text.push_str(&section_text("transport", &self.transport, &TransportSection::of(preset))?);
+            Ok(text)
+        };
+        text()
+            .map_err(|error: toml::ser::Error| Failure::failed(format!("cannot write these settings as TOML: {error}")))
     }
+}
+
+/// A section, a line for each key; those that are the same in `preset` are comments.
+fn section_text<S: Serialize>(heading: &str, section: &S, preset: &S) -> Result<String, toml::ser::Error> {
+    let preset = toml::to_string(preset)?;
+    let lines = toml::to_string(section)?;
+    let lines = lines.lines().map(|line| {
+        let mark = if preset.lines().any(|same| same == line) { "# " } else { "" };
+        format!("{mark}{line}\n")
+    });
+    Ok(format!("\n[{heading}]\n{}", lines.collect::<String>()))
 }
 
 #[cfg(test)]
@@ -268,9 +289,14 @@ mod tests {
                 preset: Some(preset),
                 ..Settings::default()
             };
-            let settings = settings.spelled_out(&preset.config("prod"));
-            let text = settings.to_toml().unwrap();
-            assert_eq!(Settings::parse(&text), Ok(settings), "{text}");
+            let mut config = preset.config("prod");
+            config.protocol.probe_interval = Duration::from_millis(1_234);
+            let settings = settings.spelled_out(&config);
+            let text = settings.to_toml(&preset.config("prod")).unwrap();
+            let read = Settings::parse(&text).unwrap();
+            assert_eq!(read.protocol.probe_interval, settings.protocol.probe_interval);
+            assert_eq!((read.protocol.probe_timeout, read.transport.dial_timeout), (None, None), "{text}");
+            assert_eq!(read.spelled_out(&config), settings, "{text}");
         }
     }
 

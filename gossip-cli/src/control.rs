@@ -9,7 +9,7 @@
 //! ← {"item":{"id":"0192f0c1-…","name":"web-1","address":"10.0.0.5:7979","state":"alive",…}}
 //! ← {"done":{"members":1}}
 //! → {"do":"meta_get","node":"0192","key":"zone"}
-//! ← {"error":{"kind":"usage","message":"no member's id begins with 0192"}}
+//! ← {"error":{"kind":"usage","message":"no member has the name \"0192\" or an id that begins with it; …"}}
 //! ```
 //!
 //! The requests are those of [`protocol::Request`]: `members`, `info`, `join`, `leave`, `forget`, `meta_get`,
@@ -21,7 +21,8 @@
 //! loopback TCP they are all users of the machine. Other addresses are refused.
 //!
 //! A client that floods, sends garbage or falls silent costs a bounded amount: connections are counted, lines are
-//! bounded, waiting has deadlines, and the first line that is not a request ends the connection. The last rule also
+//! bounded, waiting has deadlines, clients without a request give way to new ones, monitors take at most half of the
+//! places, and the first line that is not a request ends the connection. The last rule also
 //! keeps out web pages that make a browser post to the port: what they send begins with an HTTP request line.
 
 pub(crate) mod answer;

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use gossip_tokio::{Cause, Event, Member, NodeId};
+use gossip_tokio::{Cause, Event, Member, MemberState, NodeId};
 
 use crate::control::protocol::{EventKind, EventRow, MetaValue};
 use crate::output::printable;
@@ -13,6 +13,11 @@ pub(crate) const NAME_KEY: &str = "name";
 /// The name that a member gave itself.
 pub(crate) fn name_of(member: &Member) -> Option<String> {
     member.metadata.get(NAME_KEY).map(ToString::to_string)
+}
+
+/// A state as people are told it: what the protocol calls leaving has happened for those who hear of it.
+pub(crate) fn state_word(state: &str) -> &str {
+    if state == MemberState::Leaving.name() { "left" } else { state }
 }
 
 /// The event as it is told to clients, with the present as its time.
@@ -106,8 +111,9 @@ pub(crate) fn sentence(what: &EventKind) -> String {
         EventKind::Watching { id, address, live } => format!("watching {id} at {address}, {live} live members"),
         EventKind::Member { id, name, address, state, previous, cause, by, .. } => {
             let before = previous.as_deref().filter(|previous| previous != state);
-            let before = before.map(|previous| format!(" (was {previous})")).unwrap_or_default();
-            format!("{} at {address} is {state}{before}: {}", called(name.as_deref(), id), cause_words(cause, by))
+            let before = before.map(|previous| format!(" (was {})", state_word(previous))).unwrap_or_default();
+            let (who, now) = (called(name.as_deref(), id), is_now(state));
+            format!("{who} at {address} {now}{before}: {}", cause_words(cause, by))
         }
         EventKind::Metadata { id, name, changed } => {
             let changes: Vec<String> = changed
@@ -137,6 +143,13 @@ pub(crate) fn sentence(what: &EventKind) -> String {
     printable(&text)
 }
 
+fn is_now(state: &str) -> String {
+    match state_word(state) {
+        "left" => "has left".to_owned(),
+        word => format!("is {word}"),
+    }
+}
+
 fn called(name: Option<&str>, id: &str) -> String {
     match name {
         Some(name) => format!("{name} ({id})"),
@@ -150,17 +163,23 @@ mod tests {
 
     #[test]
     fn a_member_event_names_the_member_its_states_and_the_cause() {
-        let what = EventKind::Member {
+        let what = |state: &str, previous: &str, cause: &str| EventKind::Member {
             id: "id-1".to_owned(),
             name: Some("web\u{7}".to_owned()),
             address: ([127, 0, 0, 1], 80).into(),
-            state: "suspect".to_owned(),
-            previous: Some("alive".to_owned()),
-            cause: "accused".to_owned(),
+            state: state.to_owned(),
+            previous: Some(previous.to_owned()),
+            cause: cause.to_owned(),
             by: vec!["id-2".to_owned()],
             incarnation: "1.0".to_owned(),
         };
-        let expected = "web\\u{7} (id-1) at 127.0.0.1:80 is suspect (was alive): accused by id-2";
-        assert_eq!(sentence(&what), expected);
+        let who = "web\\u{7} (id-1) at 127.0.0.1:80";
+        for (what, expected) in [
+            (what("suspect", "alive", "accused"), "is suspect (was alive): accused by id-2"),
+            (what("leaving", "alive", "left"), "has left (was alive): it left"),
+            (what("alive", "leaving", "restarted"), "is alive (was left): it started again"),
+        ] {
+            assert_eq!(sentence(&what), format!("{who} {expected}"));
+        }
     }
 }

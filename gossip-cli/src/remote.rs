@@ -21,7 +21,7 @@ pub(crate) async fn members(args: &MembersArgs) -> Result<(), Failure> {
         return output::json(&answer.items);
     }
     let rows: Vec<MemberRow> = answer.items.into_iter().map(row).collect::<Result<_, _>>()?;
-    output::print(&table::members(&rows, output::colours(&std::io::stdout())))
+    output::print(&table::members(&rows, args.meta, output::colours(&std::io::stdout())))
 }
 
 pub(crate) async fn info(remote: &Remote) -> Result<(), Failure> {
@@ -74,7 +74,7 @@ pub(crate) async fn meta(command: MetaCommand) -> Result<(), Failure> {
         MetaCommand::Set { entries, remote } => meta_set(entries, &remote).await,
         MetaCommand::Rm { keys, remote } => {
             let answer = ask(&remote, &Request::MetaRemove { keys }).await?;
-            say(&answer.done, "removed", &remote)
+            removed(&answer.done, &remote)
         }
     }
 }
@@ -100,19 +100,22 @@ async fn meta_set(entries: Vec<(String, MetaValue)>, remote: &Remote) -> Result<
     if entries.len() < count {
         return Err(Failure::usage("a metadata key is given twice; give each once"));
     }
-    let answer = ask(remote, &Request::MetaSet { entries }).await?;
-    say(&answer.done, "set", remote)
+    let answer = ask(remote, &Request::MetaSet { entries: entries.clone() }).await?;
+    if remote.json {
+        return output::json(&answer.done);
+    }
+    output::line(&format!("set {}", table::pairs(&entries)))
 }
 
-/// Shows the list of keys under `what` in the end of an answer.
-fn say(done: &Json, what: &str, remote: &Remote) -> Result<(), Failure> {
+/// Shows which keys were there to be removed.
+fn removed(done: &Json, remote: &Remote) -> Result<(), Failure> {
     if remote.json {
         return output::json(done);
     }
     let keys: Vec<&str> =
-        done.get(what).and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
+        done.get("removed").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
     let list = if keys.is_empty() { "nothing".to_owned() } else { printable(&keys.join(", ")) };
-    output::line(&format!("{what} {list}"))
+    output::line(&format!("removed {list}"))
 }
 
 pub(crate) async fn monitor(remote: &Remote) -> Result<(), Failure> {

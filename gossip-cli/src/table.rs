@@ -6,7 +6,8 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
 
-use crate::control::protocol::{InfoRow, MemberRow, MetaRow};
+use crate::control::protocol::{InfoRow, MemberRow, MetaRow, MetaValue};
+use crate::describe::state_word;
 use crate::output::printable;
 
 /// A table without lines between its cells; every row ends with a line end.
@@ -61,23 +62,33 @@ pub(crate) fn colour_of(state: &str) -> Color {
     }
 }
 
-/// The member list; the agent's own node is marked.
-pub(crate) fn members(rows: &[MemberRow], colours: bool) -> String {
-    let mut columns = Columns::new(&["NAME", "ID", "ADDRESS", "STATE", "SINCE", "TAGS", "METADATA"], colours);
+/// The member list; the agent's own node is marked. Metadata is counted, and shown `with_values` in a further column.
+pub(crate) fn members(rows: &[MemberRow], with_values: bool, colours: bool) -> String {
+    let headings = ["NAME", "ID", "ADDRESS", "STATE", "SINCE", "TAGS", "METADATA", "VALUES"];
+    let shown = if with_values { headings.len() } else { headings.len() - 1 };
+    let mut columns = Columns::new(&headings[..shown], colours);
     columns.align_right([6]);
     for row in rows {
         let mark = if row.myself { " *" } else { "" };
-        columns.row([
+        let cells = [
             Cell::new(format!("{}{mark}", row.name.as_deref().map_or_else(|| "-".to_owned(), printable))),
             Cell::new(&row.id),
             Cell::new(row.address),
-            Cell::new(&row.state).fg(colour_of(&row.state)),
+            Cell::new(state_word(&row.state)).fg(colour_of(&row.state)),
             Cell::new(ago(Duration::from_millis(row.since_ms))),
             Cell::new(if row.tags.is_empty() { "-".to_owned() } else { printable(&row.tags.join(",")) }),
-            Cell::new(row.metadata),
-        ]);
+            Cell::new(row.metadata.len()),
+            Cell::new(if row.metadata.is_empty() { "-".to_owned() } else { pairs(&row.metadata) }),
+        ];
+        columns.row(cells.into_iter().take(shown));
     }
     columns.text()
+}
+
+/// Metadata in one line.
+pub(crate) fn pairs<'a>(entries: impl IntoIterator<Item = (&'a String, &'a MetaValue)>) -> String {
+    let pairs: Vec<String> = entries.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    printable(&pairs.join(", "))
 }
 
 /// The agent's own state, one fact a line; counters that are zero are left out.
@@ -94,7 +105,7 @@ pub(crate) fn info(row: &InfoRow) -> String {
         ("health score", row.health_score.to_string()),
         ("running for", ago(Duration::from_millis(row.uptime_ms))),
     ];
-    let states = ["alive", "suspect", "dead", "leaving"].map(|state| format!("{} {state}", count(state)));
+    let states = ["alive", "suspect", "dead", "leaving"].map(|state| format!("{} {}", count(state), state_word(state)));
     facts.push(("members", states.join(", ")));
     let mut text = facts.iter().map(|(label, fact)| format!("{label:<14}{fact}\n")).collect::<Vec<_>>().concat();
     for (heading, counters) in
@@ -140,6 +151,7 @@ mod tests {
     use super::*;
 
     fn row(name: Option<&str>, state: &str) -> MemberRow {
+        let zone = MetaValue::Text("eu\n".to_owned());
         MemberRow {
             id: "0192f0c1-2345-7abc-8def-0123456789ab".to_owned(),
             name: name.map(ToOwned::to_owned),
@@ -148,14 +160,14 @@ mod tests {
             since_ms: 61_000,
             incarnation: "1.0".to_owned(),
             tags: vec!["web".to_owned(), "eu".to_owned()],
-            metadata: 3,
+            metadata: BTreeMap::from([("port".to_owned(), MetaValue::Int(80)), ("zone".to_owned(), zone)]),
             myself: name.is_some(),
         }
     }
 
     #[test]
     fn members_stand_in_columns_without_trailing_space() {
-        let text = members(&[row(Some("web-1"), "alive"), row(None, "suspect")], false);
+        let text = members(&[row(Some("web-1"), "alive"), row(None, "suspect")], false, false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("NAME"), "{text}");
@@ -168,8 +180,21 @@ mod tests {
     }
 
     #[test]
+    fn values_of_metadata_are_shown_on_request() {
+        let shown = |with_values| members(&[row(None, "alive")], with_values, false);
+        assert!(shown(false).ends_with(" 2\n") && !shown(false).contains("port"), "{}", shown(false));
+        assert!(shown(true).ends_with("  port=80, zone=eu\\n\n"), "{}", shown(true));
+    }
+
+    #[test]
+    fn a_member_that_left_is_shown_as_such() {
+        let text = members(&[row(None, "leaving")], false, false);
+        assert!(text.contains(" left ") && !text.contains("leaving"), "{text}");
+    }
+
+    #[test]
     fn colours_appear_only_when_asked_for() {
-        assert!(members(&[row(None, "dead")], true).contains('\u{1b}'));
+        assert!(members(&[row(None, "dead")], false, true).contains('\u{1b}'));
     }
 
     #[test]

@@ -24,13 +24,17 @@ fn two_agents_find_each_other_and_list_both() {
     assert_eq!(row["name"], "first");
     assert_eq!(row["address"], first.address);
     assert_eq!(row["tags"], json!(["web", "eu"]));
-    assert_eq!(row["metadata"], 1);
+    assert_eq!(row["metadata"], json!({ "name": "first" }));
+    assert_eq!(second.json(&["meta", "get", "name", "--node", "first"]), "first");
     assert_eq!(second.json(&["members", "--state", "dead"]), json!([]));
 
     let (code, table, _) = told(&first.ask(&["members"]));
     assert_eq!(code, Some(0));
     assert!(table.starts_with("NAME") && table.lines().count() == 3, "{table}");
     assert!(table.contains("first *") && table.contains("second  "), "{table}");
+
+    let (_, table, _) = told(&first.ask(&["members", "--meta"]));
+    assert!(table.contains("VALUES") && table.contains("name=second"), "{table}");
 
     let info = first.json(&["info"]);
     assert_eq!(info["id"], first.id);
@@ -101,6 +105,7 @@ fn a_second_signal_does_not_wait_for_the_leave() {
     second.process.signal("-STOP");
     first.process.signal("-INT");
     eventually("it begins to leave", SOON, || first.process.log().contains("leaving the cluster").then_some(()));
+    assert!(first.process.log().contains("for at most ") && first.process.log().contains("Ctrl-C again stops at once"));
     assert!(first.process.is_running());
     first.process.signal("-INT");
     assert_eq!(first.process.wait(Duration::from_secs(2)).code(), Some(1));

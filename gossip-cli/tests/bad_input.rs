@@ -23,20 +23,24 @@ fn each_mistake_on_the_command_line_is_named() {
     let long_key = format!("{}=1", "x".repeat(256));
     let large = format!("big={}", "x".repeat(70_000));
     let agent = ["agent", "--bind", "127.0.0.1:0", "--control", "none"];
-    let cases: [(&[&str], &[&str]); 15] = [
+    let cases: [(&[&str], &[&str]); 19] = [
         (&["--id", "0192"], &["0192", "--id", "UUID"]),
         (&["--tag", &long], &["--tag", "65 bytes", "1 to 64"]),
         (&many, &["--tag", "65 tags", "at most 64"]),
+        (&["--tag", "a,b"], &["--tag", "a,b", "comma", "once for each"]),
         (&["--tag", ""], &["--tag", "0 bytes"]),
         (&["--meta", &long_key], &["--meta", "256", "255"]),
+        (&["--meta", "n=99999999999999999999"], &["--meta", "64 bits", "n:=99999999999999999999"]),
         (&["--meta", "novalue"], &["novalue", "KEY=VALUE"]),
         (&["--meta", "a=1", "--meta", "a=2"], &["\"a\"", "twice"]),
         (&["--meta", &large], &["metadata", "65536"]),
         (&["--join", "srv+seed.example"], &["--join", "srv+", "not supported"]),
         (&["--join", "host:port"], &["--join", "host:port", "65535"]),
         (&["--advertise", "a b"], &["--advertise", "a b"]),
-        (&["--cluster", ""], &["cluster", "1 to 255"]),
+        (&["--cluster", ""], &["cluster (its length in bytes): 0", "1 to 255"]),
+        (&["--name", ""], &["--name", "empty"]),
         (&["--log", "loud=="], &["--log", "loud=="]),
+        (&["--log", "nonsense"], &["--log", "nonsense", "error, warn, info", "TARGET=LEVEL"]),
         (&["--preset", "moon"], &["moon", "lan, wan, local"]),
         (&["--name", "a", "--meta", "name=b"], &["name", "--name", "--meta"]),
     ];
@@ -99,6 +103,19 @@ fn an_agent_that_is_not_there_is_told_from_other_failures() {
     let (code, _, err) = told(&gossip().arg("info").env("GOSSIP_CONTROL", free.to_string()).output().expect("it runs"));
     assert_eq!(code, Some(3));
     assert!(err.contains(&free.to_string()), "{err}");
+    refused(&["members", "--control", ""], 2, &["control address"]);
+}
+
+#[test]
+fn a_gossip_port_in_the_place_of_a_control_address_is_guessed() {
+    let agent = Agent::start(&[]);
+    refused(&["members", "--control", &agent.address], 3, &[&agent.address, "where an agent gossips", "--control"]);
+}
+
+#[test]
+fn a_control_variable_set_to_nothing_counts_as_not_set() {
+    let (code, _, err) = told(&gossip().arg("info").env("GOSSIP_CONTROL", "").output().expect("it runs"));
+    assert_ne!(code, Some(2), "{err}");
 }
 
 #[test]
@@ -111,6 +128,21 @@ fn a_seed_that_cannot_be_resolved_is_complained_of_once_and_retried() {
     });
     assert_eq!(complaints(&agent.process.log()), 1, "{}", agent.process.log());
     assert!(agent.process.is_running());
+}
+
+#[test]
+fn only_a_seed_is_said_to_be_retried_for_ever() {
+    let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (seed, other) = (free().to_string(), free().to_string());
+    let agent = Agent::start(&["--join", &seed]);
+    refused(&["join", &other, "--control", &agent.control], 1, &[&other]);
+    for (address, is_seed) in [(&seed, true), (&other, false)] {
+        let line = eventually("a line of the log", SOON, || {
+            let log = agent.process.log();
+            log.lines().find(|line| line.contains("cannot join") && line.contains(address)).map(ToOwned::to_owned)
+        });
+        assert_eq!(line.contains("retried for ever"), is_seed, "{line}");
+    }
 }
 
 #[test]

@@ -75,6 +75,18 @@ fn the_command_line_wins_over_the_file() {
 }
 
 #[test]
+fn a_printed_configuration_still_follows_the_preset() {
+    let folder = Folder::new("follows");
+    let file = folder.write("some.toml", "bind = \"127.0.0.1:7000\"\n[protocol]\nindirect_probes = 2\n");
+    let text = printed(&["--config", &file, "--preset", "lan"]);
+    assert!(text.lines().any(|line| line == "# probe_interval = \"1s\""), "{text}");
+    assert!(text.lines().any(|line| line == "indirect_probes = 2"), "{text}");
+    let path = folder.write("gossip.toml", &text);
+    let text = printed(&["--config", &path, "--preset", "wan"]);
+    assert!(text.contains("probe_interval = \"5s\"") && text.contains("\nindirect_probes = 2"), "{text}");
+}
+
+#[test]
 fn an_agent_runs_by_its_file() {
     let folder = Folder::new("by-file");
     let path = folder.write("gossip.toml", "name = \"filed\"\ntag = [\"t\"]\n[meta]\nrack = 7\n");

@@ -61,23 +61,42 @@ fn several_requests_are_answered_in_order_on_one_connection() {
 }
 
 #[test]
-fn silent_clients_take_places_that_are_free_again_when_they_go() {
+fn silent_clients_give_way_the_oldest_first() {
     let agent = Agent::start(&[]);
-    let silent: Vec<TcpStream> = (0..32).map(|_| connect(&agent)).collect();
-    eventually("a client too many is turned away", SOON, || {
+    let mut silent: Vec<TcpStream> = (0..40).map(|_| connect(&agent)).collect();
+    for _ in 0..3 {
         let (code, _, err) = told(&agent.ask(&["info"]));
-        (code == Some(1) && err.contains("32 clients")).then_some(())
-    });
-    drop(silent);
-    eventually("there is room again", SOON, || agent.ask(&["info"]).status.success().then_some(()));
+        assert_eq!(code, Some(0), "{err}");
+    }
+    let mut told = String::new();
+    silent[0].read_to_string(&mut told).expect("the oldest is told and closed");
+    assert!(told.contains("needed for another client"), "{told}");
+    let youngest = silent.last_mut().expect("there are some");
+    youngest.write_all(b"{\"do\":\"info\"}\nend\n").expect("the youngest has its place");
+    let mut answer = String::new();
+    youngest.read_to_string(&mut answer).expect("it is answered");
+    assert!(answer.contains("\"done\""), "{answer}");
+}
+
+#[test]
+fn monitors_leave_half_of_the_places_to_others() {
+    let agent = Agent::start(&[]);
+    let _monitors: Vec<_> = (0..16).map(|_| agent.monitor()).collect();
+    let (code, _, err) = told(&agent.ask(&["monitor"]));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("16 monitors"), "{err}");
+    let _silent: Vec<TcpStream> = (0..16).map(|_| connect(&agent)).collect();
+    assert!(agent.ask(&["info"]).status.success());
 }
 
 #[test]
 fn a_monitor_ends_with_its_client() {
     let agent = Agent::start(&[]);
-    let monitors: Vec<_> = (0..32).map(|_| agent.monitor()).collect();
+    let monitors: Vec<_> = (0..16).map(|_| agent.monitor()).collect();
     drop(monitors);
-    eventually("the places of gone monitors are free", SOON, || agent.ask(&["info"]).status.success().then_some(()));
+    eventually("the places of gone monitors are free", SOON, || {
+        answer(&agent, b"{\"do\":\"monitor\"}\nend\n").contains("watching").then_some(())
+    });
 }
 
 #[test]

@@ -64,5 +64,7 @@ fn a_pipe_gets_plain_lines_with_cause_and_summary() {
     ] {
         assert!(out.contains(part), "{part}: {out}");
     }
+    let (_, summary) = out.split_once("everything happened in time").expect("a summary");
+    assert!(summary.lines().all(|line| line.chars().count() <= 80), "80 columns are enough: {summary}");
     assert!(!out.contains('\u{1b}'), "no escape sequences in a pipe: {out}");
 }

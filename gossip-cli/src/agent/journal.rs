@@ -6,21 +6,23 @@ use std::net::SocketAddr;
 use gossip_tokio::{Event, Events, MemberChange, MemberState};
 use tracing::{debug, error, info, warn};
 
-use crate::describe::{NAME_KEY, blamers, cause_name, name_of};
+use crate::describe::{NAME_KEY, blamers, cause_name, name_of, state_word};
 
 /// Addresses remembered as being silent, so that each is complained of once.
 const MAX_SILENT: usize = 1_024;
 
-/// Writes until the node stops.
-pub(crate) async fn keep(mut events: Events) {
-    let mut journal = Journal::default();
+/// Writes until the node stops; `seeds` are the addresses that were configured as such.
+pub(crate) async fn keep(mut events: Events, seeds: Vec<SocketAddr>) {
+    let mut journal = Journal { seeds, silent: HashSet::new() };
     while let Some(event) = events.next().await {
         journal.write(&event);
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Journal {
+    /// Addresses that are retried for ever. Those behind names are not among them.
+    seeds: Vec<SocketAddr>,
     silent: HashSet<SocketAddr>,
 }
 
@@ -54,13 +56,14 @@ impl Journal {
         }
     }
 
-    /// Seeds are retried for ever; one line for each is enough until it has answered.
+    /// Seeds are retried for ever; one line for each address is enough until it has answered.
     fn join_failed(&mut self, address: SocketAddr, error: &gossip_tokio::protocol::JoinError) {
         if self.silent.len() >= MAX_SILENT {
             self.silent.clear();
         }
         if self.silent.insert(address) {
-            warn!(%address, %error, "cannot join through this address; a seed is retried for ever");
+            let plan = if self.seeds.contains(&address) { "; it is a seed and is retried for ever" } else { "" };
+            warn!(%address, %error, "cannot join through this address{plan}");
         } else {
             debug!(%address, %error, "still cannot join through this address");
         }
@@ -69,9 +72,9 @@ impl Journal {
 
 fn member(change: &MemberChange) {
     let member = &change.member;
-    let (id, address, state) = (member.id, member.address, member.state);
+    let (id, address, state) = (member.id, member.address, state_word(member.state.name()));
     let name = name_of(member);
-    let previous = change.previous.map(MemberState::name);
+    let previous = change.previous.map(MemberState::name).map(state_word);
     let cause = cause_name(&change.cause);
     match blamers(&change.cause) {
         [] => info!(%id, name, %address, %state, previous, cause, "member"),

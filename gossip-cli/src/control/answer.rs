@@ -133,7 +133,7 @@ impl Steering {
             since_ms: millis(self.cluster.now().saturating_since(member.since)),
             incarnation: member.incarnation.to_string(),
             tags: member.tags.to_vec(),
-            metadata: member.metadata.len(),
+            metadata: member.metadata.iter().map(|(key, value)| (key.to_owned(), MetaValue::from(value))).collect(),
             myself: member.id == self.cluster.id(),
         }
     }
@@ -268,28 +268,31 @@ impl Steering {
         Ok(())
     }
 
-    /// The id that this text is, or the one member's id that begins with it.
+    /// The id that this text is, or that of the one member with this name or with an id that begins like this.
     fn resolve(&self, text: &str) -> Result<NodeId, Failure> {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
         let snapshot = self.cluster.members();
-        pick(text, snapshot.all().iter().map(|member| member.id))
+        pick(text, snapshot.all().iter().map(|member| (member.id, describe::name_of(member))))
     }
 }
 
-fn pick(prefix: &str, ids: impl Iterator<Item = NodeId>) -> Result<NodeId, Failure> {
-    if prefix.len() < MIN_PREFIX {
-        return Err(Failure::Usage(format!("id {prefix:?} is too short, give at least {MIN_PREFIX} characters")));
-    }
-    let wanted = prefix.to_ascii_lowercase();
-    let mut fitting = ids.filter(|id| id.to_string().starts_with(&wanted));
+fn pick(text: &str, members: impl Iterator<Item = (NodeId, Option<String>)>) -> Result<NodeId, Failure> {
+    let beginning = Some(text.to_ascii_lowercase()).filter(|beginning| beginning.len() >= MIN_PREFIX);
+    let begins = |id: NodeId| beginning.as_ref().is_some_and(|beginning| id.to_string().starts_with(beginning));
+    let mut fitting = members.filter(|(id, name)| name.as_deref() == Some(text) || begins(*id)).map(|(id, _)| id);
     match (fitting.next(), fitting.next()) {
-        (None, _) => Err(Failure::Usage(format!("no member's id begins with {prefix:?}; 'gossip members' lists them"))),
         (Some(id), None) => Ok(id),
-        (Some(one), Some(two)) => {
-            Err(Failure::Usage(format!("several ids begin with {prefix:?}, like {one} and {two}; give more of it")))
-        }
+        (Some(one), Some(two)) => Err(Failure::Usage(format!(
+            "several members have the name {text:?} or an id that begins with it, like {one} and {two}; give an id"
+        ))),
+        (None, _) if beginning.is_none() => Err(Failure::Usage(format!(
+            "no member has the name {text:?}, and for an id it is too short: give at least {MIN_PREFIX} characters"
+        ))),
+        (None, _) => Err(Failure::Usage(format!(
+            "no member has the name {text:?} or an id that begins with it; 'gossip members' lists them"
+        ))),
     }
 }
 
@@ -363,11 +366,23 @@ mod tests {
             .iter()
             .map(|id| id.parse().unwrap())
             .collect();
-        let picked = |prefix: &str| pick(prefix, ids.iter().copied()).map_err(|failure| failure.to_string());
+        let members = || ids.iter().zip(["one", "0192f0c1-0"]).map(|(&id, name)| (id, Some(name.to_owned())));
+        let picked = |text: &str| pick(text, members()).map_err(|failure| failure.to_string());
         assert!(picked("019").unwrap_err().contains("at least 4"));
         assert!(picked("0192").unwrap_err().contains("several"));
         assert!(picked("ffff").unwrap_err().contains("no member"));
         assert_eq!(picked("0192F0C1-0000-7000-8000-000000000002"), Ok(ids[1]));
-        assert_eq!(pick("0192", ids[..1].iter().copied()), Ok(ids[0]));
+        assert_eq!(pick("0192", members().take(1)), Ok(ids[0]));
+    }
+
+    #[test]
+    fn a_name_stands_for_an_id_only_if_nothing_else_fits() {
+        let id = |number: u128| NodeId::from_u128(0x0192_f0c1 << 96 | number);
+        let members = [(id(1), Some("a")), (id(2), Some("twin")), (id(3), Some("twin")), (id(4), Some("0192f0c1"))];
+        let picked = |text: &str| pick(text, members.iter().map(|&(id, name)| (id, name.map(ToOwned::to_owned))));
+        assert_eq!(picked("a"), Ok(id(1)));
+        for (text, part) in [("twin", "several"), ("0192f0c1", "several"), ("b", "name"), ("nobody", "no member")] {
+            assert!(picked(text).unwrap_err().to_string().contains(part), "{text}");
+        }
     }
 }

@@ -15,6 +15,9 @@ use super::{ControlAddress, Stream};
 use crate::args::Remote;
 use crate::exit::Failure;
 
+/// What is likely to be wrong where somebody listens who is not asked like this.
+const GOSSIP_PORT: &str = "; if this is the port where an agent gossips, name its control address with --control";
+
 /// A connection on which one request was made.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -49,7 +52,7 @@ impl Client {
             Ok(()) => requests.flush().await,
             Err(error) => Err(error),
         };
-        sent.map_err(|error| broken(&address, &error.to_string()))?;
+        sent.map_err(|error| broken(&address, &error))?;
         Ok(Self { address, replies: LineReader::new(reader, MAX_REPLY), _requests: requests })
     }
 
@@ -66,13 +69,15 @@ impl Client {
                 Err(io::Error::other(format!("no answer within {waited}; --timeout waits longer")))
             }),
         };
-        let line = line.map_err(|error| broken(&self.address, &error.to_string()))?;
-        let Some(line) = line else { return Err(broken(&self.address, "it closed the connection")) };
+        let line = line.map_err(|error| broken(&self.address, &error))?;
+        let Some(line) = line else {
+            return Err(broken(&self.address, &io::Error::other(format!("it closed the connection{GOSSIP_PORT}"))));
+        };
         match serde_json::from_slice(&line) {
             Ok(Reply::Error(row)) => Err(row.into()),
             Ok(reply) => Ok(reply),
             Err(_) => Err(Failure::unreachable(format!(
-                "what listens at {} is not a gossip agent; name the agent's address with --control",
+                "what listens at {} is not the control address of a gossip agent{GOSSIP_PORT}",
                 self.address
             ))),
         }
@@ -122,6 +127,14 @@ fn absent(address: &ControlAddress, reason: &str) -> Failure {
     ))
 }
 
-fn broken(address: &ControlAddress, reason: &str) -> Failure {
-    Failure::unreachable(format!("the agent at {address} does not answer: {reason}"))
+fn broken(address: &ControlAddress, error: &io::Error) -> Failure {
+    let hint = match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::InvalidData
+        | io::ErrorKind::UnexpectedEof => GOSSIP_PORT,
+        _ => "",
+    };
+    Failure::unreachable(format!("the agent at {address} does not answer: {error}{hint}"))
 }

@@ -118,8 +118,7 @@ pub(crate) struct MemberRow {
     pub(crate) since_ms: u64,
     pub(crate) incarnation: String,
     pub(crate) tags: Vec<String>,
-    /// How many metadata keys it has.
-    pub(crate) metadata: usize,
+    pub(crate) metadata: BTreeMap<String, MetaValue>,
     /// Whether it is the agent's own node.
     pub(crate) myself: bool,
 }
@@ -248,23 +247,24 @@ pub(crate) enum MetaValue {
 }
 
 impl MetaValue {
-    /// The value that this text looks like. A number
-    /// that would lose a sign or zeros in front, like `007`, or is too large stays text.
-    pub(crate) fn guess(text: &str) -> Self {
+    /// The value that this text looks like. A number that would lose a sign or zeros in front, like `007`, stays text.
+    ///
+    /// # Errors
+    ///
+    /// A whole number that does not fit; only its author knows whether text would do.
+    pub(crate) fn guess(text: &str) -> Result<Self, String> {
         if let Ok(value) = text.parse() {
-            return Self::Bool(value);
+            return Ok(Self::Bool(value));
         }
         match text.parse::<i64>() {
-            Ok(value) if value.to_string() == text => return Self::Int(value),
+            Ok(value) if value.to_string() == text => return Ok(Self::Int(value)),
+            Err(_) if looks_whole(text) => return Err(format!("{text} does not fit into 64 bits with sign")),
             _ => {}
         }
-        if !looks_fractional(text) {
-            return Self::Text(text.to_owned());
-        }
-        match text.parse::<f64>() {
-            Ok(value) if value.is_finite() => Self::Float(value),
+        Ok(match text.parse::<f64>() {
+            Ok(value) if value.is_finite() && looks_fractional(text) => Self::Float(value),
             _ => Self::Text(text.to_owned()),
-        }
+        })
     }
 
     /// The value as the protocol stores it.
@@ -318,6 +318,12 @@ impl From<&Value> for MetaValue {
             Value::Bytes(_) => Self::Bytes { bytes: value.to_string() },
         }
     }
+}
+
+/// Digits, perhaps after a minus, without zeros in front.
+fn looks_whole(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && !digits.starts_with('0') && digits.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// A number with a point or an exponent, and without zeros in front that a number would lose.
@@ -377,11 +383,13 @@ mod tests {
             ("1e3", MetaValue::Float(1000.0)),
             ("0.25", MetaValue::Float(0.25)),
         ] {
-            assert_eq!(MetaValue::guess(text), value, "{text}");
+            assert_eq!(MetaValue::guess(text), Ok(value), "{text}");
         }
-        for text in ["007", "+5", "00.5", "99999999999999999999", "1e999", "inf", "NaN", "True", "1.2.3", "", "-", "."]
-        {
-            assert_eq!(MetaValue::guess(text), MetaValue::Text(text.to_owned()), "{text}");
+        for text in ["007", "+5", "00.5", "1e999", "inf", "NaN", "True", "1.2.3", "", "-", "."] {
+            assert_eq!(MetaValue::guess(text), Ok(MetaValue::Text(text.to_owned())), "{text}");
+        }
+        for text in ["9223372036854775808", "-9223372036854775809", "99999999999999999999"] {
+            assert!(MetaValue::guess(text).is_err(), "{text}");
         }
     }
 

@@ -1,14 +1,16 @@
 //! The agent's side of the control endpoint: bounded connections, each served request by request.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
 use super::answer::Steering;
@@ -19,14 +21,18 @@ use super::unix_socket::{self, SocketFile};
 use super::{ControlAddress, Stream};
 use crate::exit::Failure;
 
-/// Clients served at once; further ones are turned away.
+/// Clients served at once. For a further one the client gives way that has been without a request for the longest time.
 const MAX_CLIENTS: u32 = 32;
+/// Monitors among them; others need a place too.
+const MAX_MONITORS: usize = MAX_CLIENTS as usize / 2;
 /// How long a client may take to send a request, and to say nothing between two.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to read what it is sent.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long an agent that stops waits for its clients to take their last answers.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client that has to give way may take to do so.
+const GIVE_WAY: Duration = Duration::from_secs(1);
 /// Rest after the system refused to hand over a connection.
 const ACCEPT_REST: Duration = Duration::from_secs(1);
 
@@ -41,6 +47,21 @@ pub(crate) struct Server {
     listener: Listener,
     address: ControlAddress,
     places: Arc<Semaphore>,
+    crowd: Arc<Crowd>,
+}
+
+/// Who of the clients could give way to others.
+#[derive(Debug)]
+struct Crowd {
+    waiting: Mutex<Waiting>,
+    monitors: Semaphore,
+}
+
+/// Clients of whom no request is under way, by the order in which they began to be so.
+#[derive(Debug, Default)]
+struct Waiting {
+    begun: u64,
+    clients: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -88,7 +109,8 @@ impl Server {
     }
 
     fn new(listener: Listener, address: ControlAddress) -> Self {
-        Self { listener, address, places: Arc::new(Semaphore::new(MAX_CLIENTS as usize)) }
+        let crowd = Crowd { waiting: Mutex::default(), monitors: Semaphore::new(MAX_MONITORS) };
+        Self { listener, address, places: Arc::new(Semaphore::new(MAX_CLIENTS as usize)), crowd: Arc::new(crowd) }
     }
 
     /// Waits a little for clients to be given the end of what they asked for.
@@ -115,19 +137,61 @@ impl Server {
             };
             let (reader, writer) = tokio::io::split(stream);
             let mut answers = LineWriter::new(writer, WRITE_PATIENCE);
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                let full = format!("{MAX_CLIENTS} clients are connected already, try again later");
+            let Some(place) = self.place().await else {
+                let full = format!("{MAX_CLIENTS} clients are being answered already, try again later");
                 let _ = refuse(&mut answers, ErrorKind::Failed, full).await;
                 continue;
             };
-            let steering = Arc::clone(&steering);
+            let (steering, crowd) = (Arc::clone(&steering), Arc::clone(&self.crowd));
             tokio::spawn(async move {
-                if let Err(error) = serve(LineReader::new(reader, MAX_REQUEST), answers, &steering).await {
+                let lines = LineReader::new(reader, MAX_REQUEST);
+                if let Err(error) = serve(lines, answers, &steering, &crowd, place).await {
                     tracing::debug!(%error, "a control connection broke");
                 }
-                drop(place);
             });
         }
+    }
+
+    /// A free place, or that of a client that gives way.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let places = Arc::clone(&self.places);
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            return Some(place);
+        }
+        if !self.crowd.thin_out() {
+            return None;
+        }
+        timeout(GIVE_WAY, places.acquire_owned()).await.ok()?.ok()
+    }
+}
+
+impl Crowd {
+    /// Asks the client to go that has been without a request for the longest time; says whether there is one.
+    fn thin_out(&self) -> bool {
+        let oldest = self.waiting().clients.pop_first();
+        oldest.is_some_and(|(_, word)| word.send(()).is_ok())
+    }
+
+    /// The client's next line, within its time; `None` if it has to give way first.
+    async fn line(&self, lines: &mut Lines) -> Option<Result<io::Result<Option<Vec<u8>>>, Elapsed>> {
+        let (word, gives_way) = oneshot::channel();
+        let number = {
+            let mut waiting = self.waiting();
+            waiting.begun += 1;
+            let number = waiting.begun;
+            waiting.clients.insert(number, word);
+            number
+        };
+        let line = tokio::select! {
+            line = timeout(REQUEST_PATIENCE, lines.next()) => line,
+            _ = gives_way => return None,
+        };
+        // Whose entry is gone was asked to go at the same moment.
+        self.waiting().clients.remove(&number).map(|_| line)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,15 +205,33 @@ impl Listener {
     }
 }
 
-async fn serve(mut lines: Lines, mut answers: Answers, steering: &Steering) -> io::Result<()> {
+async fn serve(
+    mut lines: Lines,
+    mut answers: Answers,
+    steering: &Steering,
+    crowd: &Crowd,
+    place: OwnedSemaphorePermit,
+) -> io::Result<()> {
     loop {
-        let line = match timeout(REQUEST_PATIENCE, lines.next()).await {
+        let Some(line) = crowd.line(&mut lines).await else {
+            drop(place);
+            let reason = "the place was needed for another client, and no request came".to_owned();
+            return refuse(&mut answers, ErrorKind::Failed, reason).await;
+        };
+        let line = match line {
             Ok(Ok(Some(line))) => line,
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return refuse(&mut answers, ErrorKind::Usage, error.to_string()).await,
             Err(_) => return refuse(&mut answers, ErrorKind::Failed, "no request in time".to_owned()).await,
         };
         match serde_json::from_slice::<Request>(&line) {
+            Ok(Request::Monitor) => {
+                let Ok(_watching) = crowd.monitors.try_acquire() else {
+                    let full = format!("{MAX_MONITORS} monitors are connected already, try again later");
+                    return refuse(&mut answers, ErrorKind::Failed, full).await;
+                };
+                steering.answer(Request::Monitor, &mut lines, &mut answers).await?;
+            }
             Ok(request) => steering.answer(request, &mut lines, &mut answers).await?,
             Err(error) => return refuse(&mut answers, ErrorKind::Usage, format!("not a request: {error}")).await,
         }

@@ -14,6 +14,8 @@ use gossip_tokio::MemberState;
 
 use super::fleet::{DemoNode, Fleet, Traffic};
 use super::script::Step;
+use super::summary::Tenths;
+use crate::describe::state_word;
 
 /// Time between two drawings.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -42,7 +44,14 @@ pub(crate) struct Screen {
 struct Meter {
     at: Instant,
     counted: Vec<Traffic>,
-    rates: Vec<Traffic>,
+    rates: Vec<Rate>,
+}
+
+/// What a node sends in a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Rate {
+    bytes: Tenths,
+    datagrams: Tenths,
 }
 
 /// A piece of a line in one style.
@@ -183,12 +192,12 @@ impl Screen {
             let others = [MemberState::Suspect, MemberState::Dead, MemberState::Leaving];
             let others = others.into_iter().filter(|&state| count(state) > 0);
             let states = [MemberState::Alive].into_iter().chain(others);
-            states.map(|state| format!("{} {state}", count(state))).collect::<Vec<_>>().join(", ")
+            states.map(|state| format!("{} {}", count(state), state_word(state.name()))).collect::<Vec<_>>().join(", ")
         } else {
             String::new()
         };
-        let rate = self.meter.rates.get(at).copied().unwrap_or_default();
-        let tail = format!(" {agreement:<11} {sees:<26} {:>9} {:>11}", rate.datagram_bytes, rate.datagrams);
+        let rate = self.meter.rates.get(at).copied().unwrap_or(Rate::of(Traffic::default(), SPAN));
+        let tail = format!(" {agreement:<11} {sees:<26} {:>9} {:>11}", rate.bytes, rate.datagrams);
         vec![
             Piece::plain(format!("  {:<9} {address:<21} ", node.name)),
             Piece::coloured(format!("{state:<9}"), colour),
@@ -220,7 +229,9 @@ fn standing(fleet: &Fleet, at: usize, node: &DemoNode) -> (&'static str, String,
     });
     // Of states with the same number of believers the last is taken, as long as nobody is sure of a change.
     match counted.into_iter().max_by_key(|&(_, _, count)| count) {
-        Some((state, colour, count)) if count > 0 => (state.name(), format!("{count} of {}", others.len()), colour),
+        Some((state, colour, count)) if count > 0 => {
+            (state_word(state.name()), format!("{count} of {}", others.len()), colour)
+        }
         _ => ("unknown", format!("{} of {}", others.len(), others.len()), Color::DarkGrey),
     }
 }
@@ -228,24 +239,35 @@ fn standing(fleet: &Fleet, at: usize, node: &DemoNode) -> (&'static str, String,
 impl Meter {
     /// Counts what was sent, once a second.
     fn measure(&mut self, fleet: &Fleet) {
-        let span = self.at.elapsed();
+        let at = Instant::now();
+        let span = at.saturating_duration_since(self.at);
         if span < SPAN && !self.counted.is_empty() {
             return;
         }
         let now: Vec<Traffic> = fleet.nodes.iter().map(DemoNode::traffic).collect();
-        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
-        let rate = |count: u64| count.saturating_mul(1_000) / millis;
         if self.counted.len() == now.len() {
-            self.rates = now
-                .iter()
-                .zip(&self.counted)
-                .map(|(&now, &before)| {
-                    let sent = now - before;
-                    Traffic { datagrams: rate(sent.datagrams), datagram_bytes: rate(sent.datagram_bytes), ..sent }
-                })
-                .collect();
+            self.rates = now.iter().zip(&self.counted).map(|(&now, &before)| Rate::of(now - before, span)).collect();
         }
         self.counted = now;
-        self.at = Instant::now();
+        self.at = at;
+    }
+}
+
+impl Rate {
+    /// Both over the same span, so that where there are bytes there are datagrams.
+    fn of(sent: Traffic, span: Duration) -> Self {
+        Self { bytes: Tenths::rate(sent.datagram_bytes, span), datagrams: Tenths::rate(sent.datagrams, span) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datagram_in_a_little_more_than_a_second_is_not_lost_in_its_rate() {
+        let sent = Traffic { datagrams: 1, datagram_bytes: 110, ..Traffic::default() };
+        let rate = Rate::of(sent, Duration::from_millis(1_100));
+        assert_eq!((rate.datagrams.to_string(), rate.bytes.to_string()), ("0.9".to_owned(), "100.0".to_owned()));
     }
 }

@@ -11,7 +11,7 @@ use super::board::Sighting;
 use super::fleet::{DemoNode, Fleet, Traffic};
 use super::reporter::Reporter;
 use super::summary::{Outcome, Tenths};
-use crate::describe::{blamers, cause_name, cause_words};
+use crate::describe::{blamers, cause_name, cause_words, state_word};
 use crate::exit::Failure;
 use crate::signals::StopSignals;
 
@@ -208,7 +208,7 @@ impl Script {
         self.reporter.tell(&format!("{name} leaves"))?;
         let leaving = tokio::spawn(async move { cluster.leave().await });
         let reached = |fleet: &Fleet, other: usize| fleet.nodes[other].views.state_of(id) == Some(MemberState::Leaving);
-        let words = format!("sees {name} leaving");
+        let words = format!("knows that {name} left");
         let waiting = self.others(at);
         let took = self.wait(Goal { step, since, waiting, words, subject: Some(id), reached: &reached }).await?;
         self.outcome.leave_all_ms = Some(took);
@@ -325,7 +325,7 @@ impl Script {
         let DemoNode { name, views, .. } = &self.fleet.nodes[at];
         match goal.subject {
             Some(id) => {
-                let state = views.state_of(id).map_or_else(|| "unknown".to_owned(), |state| state.to_string());
+                let state = views.state_of(id).map_or("unknown", |state| state_word(state.name()));
                 format!("{name} (for it the node is {state})")
             }
             None => format!("{name} (it sees {} alive)", views.count(MemberState::Alive)),

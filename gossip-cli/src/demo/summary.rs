@@ -81,7 +81,7 @@ pub(crate) fn text(outcome: &Outcome, fleet: &Fleet, colours: bool) -> String {
 }
 
 fn traffic(fleet: &Fleet, colours: bool) -> String {
-    let headings = ["NODE", "DATAGRAMS SENT", "IP BYTES", "DATAGRAMS RECEIVED", "STREAM MESSAGES", "STREAM BYTES"];
+    let headings = ["NODE", "DATAGRAMS OUT", "IP BYTES", "DATAGRAMS IN", "STREAM OUT", "STREAM BYTES"];
     let mut columns = Columns::new(&headings, colours);
     columns.align_right(1..headings.len());
     let nodes: Vec<(&str, Traffic)> = fleet.nodes.iter().map(|node| (node.name.as_str(), node.traffic())).collect();
