@@ -173,7 +173,7 @@ fn detection(report: &Report) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    const LONGEST: usize = 24;
+    const LONGEST: usize = 20;
     if text.chars().count() <= LONGEST {
         return text.to_owned();
     }
