@@ -64,6 +64,13 @@ struct Waiting {
     clients: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
+/// A client's place among those that wait.
+#[derive(Debug)]
+struct Wait {
+    number: u64,
+    gives_way: oneshot::Receiver<()>,
+}
+
 #[derive(Debug)]
 enum Listener {
     Tcp(TcpListener),
@@ -143,9 +150,11 @@ impl Server {
                 continue;
             };
             let (steering, crowd) = (Arc::clone(&steering), Arc::clone(&self.crowd));
+            // Of many that come at once, the first can give way before their tasks have run.
+            let wait = crowd.wait();
             tokio::spawn(async move {
                 let lines = LineReader::new(reader, MAX_REQUEST);
-                if let Err(error) = serve(lines, answers, &steering, &crowd, place).await {
+                if let Err(error) = serve(lines, answers, &steering, (&crowd, wait), place).await {
                     tracing::debug!(%error, "a control connection broke");
                 }
             });
@@ -172,22 +181,24 @@ impl Crowd {
         oldest.is_some_and(|(_, word)| word.send(()).is_ok())
     }
 
-    /// The client's next line, within its time; `None` if it has to give way first.
-    async fn line(&self, lines: &mut Lines) -> Option<Result<io::Result<Option<Vec<u8>>>, Elapsed>> {
+    /// From now on a client waits for a request, and may be asked to go.
+    fn wait(&self) -> Wait {
         let (word, gives_way) = oneshot::channel();
-        let number = {
-            let mut waiting = self.waiting();
-            waiting.begun += 1;
-            let number = waiting.begun;
-            waiting.clients.insert(number, word);
-            number
-        };
+        let mut waiting = self.waiting();
+        waiting.begun += 1;
+        let number = waiting.begun;
+        waiting.clients.insert(number, word);
+        Wait { number, gives_way }
+    }
+
+    /// The client's next line, within its time; `None` if it has to give way first.
+    async fn line(&self, wait: Wait, lines: &mut Lines) -> Option<Result<io::Result<Option<Vec<u8>>>, Elapsed>> {
         let line = tokio::select! {
             line = timeout(REQUEST_PATIENCE, lines.next()) => line,
-            _ = gives_way => return None,
+            _ = wait.gives_way => return None,
         };
         // Whose entry is gone was asked to go at the same moment.
-        self.waiting().clients.remove(&number).map(|_| line)
+        self.waiting().clients.remove(&wait.number).map(|_| line)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -209,11 +220,11 @@ async fn serve(
     mut lines: Lines,
     mut answers: Answers,
     steering: &Steering,
-    crowd: &Crowd,
+    (crowd, mut wait): (&Crowd, Wait),
     place: OwnedSemaphorePermit,
 ) -> io::Result<()> {
     loop {
-        let Some(line) = crowd.line(&mut lines).await else {
+        let Some(line) = crowd.line(wait, &mut lines).await else {
             drop(place);
             let reason = "the place was needed for another client, and no request came".to_owned();
             return refuse(&mut answers, ErrorKind::Failed, reason).await;
@@ -235,6 +246,7 @@ async fn serve(
             Ok(request) => steering.answer(request, &mut lines, &mut answers).await?,
             Err(error) => return refuse(&mut answers, ErrorKind::Usage, format!("not a request: {error}")).await,
         }
+        wait = crowd.wait();
     }
 }
 
