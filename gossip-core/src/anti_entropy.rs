@@ -215,7 +215,7 @@ impl<A: Address> Context<A> {
                 self.table.set_metadata(slot, metadata, self.now);
                 if let Some(tags) = &delta.tags {
                     let tags = tags.clone().collect();
-                    self.table.change(slot, self.now, |row| row.member.tags = tags);
+                    self.set_tags(slot, tags);
                 }
                 self.tell_metadata(slot, known);
                 if !keys.is_empty() || delta.tags.is_some() {

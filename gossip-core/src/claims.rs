@@ -82,12 +82,12 @@ impl<A: Address> Context<A> {
         if !is_live {
             if claim.state == MemberState::Dead {
                 self.table.declare(slot, claim.accusers.iter().next().unwrap_or(teller));
-                self.view.put_dead(slot);
+                self.put_dead(slot);
             }
             self.bury(slot);
             return Some(slot);
         }
-        self.view.put_live(slot, &mut self.rng);
+        self.put_live(slot);
         if hearsay != Hearsay::Welcome {
             self.tell_claim(slot);
         }
@@ -132,6 +132,9 @@ impl<A: Address> Context<A> {
         let was = before.state;
         let moved = before.address != claim.address;
         let restarted = before.incarnation.epoch != claim.incarnation.epoch;
+        if restarted {
+            self.set_tags(slot, Tags::default());
+        }
         self.table.change(slot, self.now, |row| {
             row.member.address = claim.address.clone();
             row.member.speaks = claim.speaks;
@@ -140,7 +143,7 @@ impl<A: Address> Context<A> {
             }
             if restarted {
                 // What it said in its earlier life is void; nobody would ever take it back.
-                (row.member.metadata, row.member.tags) = (Metadata::default(), Tags::default());
+                row.member.metadata = Metadata::default();
             }
         });
         if !was.is_live() && !claim.state.is_live() {
@@ -153,7 +156,7 @@ impl<A: Address> Context<A> {
         self.end_suspicion(slot);
         self.unbury(slot);
         self.table.set_claim(slot, claim.incarnation, MemberState::Alive, self.now);
-        self.view.put_live(slot, &mut self.rng);
+        self.put_live(slot);
         self.tell_claim(slot);
         let cause = match (restarted, moved) {
             (true, _) => Cause::Restarted,
@@ -244,9 +247,9 @@ impl<A: Address> Context<A> {
             self.table.declare(slot, by);
         }
         if by.is_some() && !hidden {
-            self.view.put_dead(slot);
+            self.put_dead(slot);
         } else {
-            self.view.take_out(slot);
+            self.take_out(slot);
         }
         self.bury(slot);
         self.tell_claim(slot);
@@ -269,7 +272,7 @@ impl<A: Address> Context<A> {
     pub(crate) fn forget_here(&mut self, slot: Slot) {
         let previous = self.table.member(slot).state;
         self.table.change(slot, self.now, |row| row.hidden = true);
-        self.view.take_out(slot);
+        self.take_out(slot);
         let mut member = self.table.member(slot).clone();
         member.state = MemberState::Removed;
         self.events.push(Event::Member(MemberChange { member, previous: Some(previous), cause: Cause::Forgotten }));

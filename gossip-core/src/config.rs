@@ -6,7 +6,11 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
 
+use crate::message::LONGEST_PATIENCE;
 use crate::wire;
+
+/// The kind of a message and its length, at the most.
+const LENGTH: usize = 6;
 
 /// Decides whether a node that states this application version may join; see [`Config::accept_application`].
 pub type AcceptApplication = Arc<dyn Fn(&str) -> bool + Send + Sync>;
@@ -90,6 +94,38 @@ pub struct Config {
     pub max_events: usize,
     /// Packets waiting to be polled; beyond it new ones are dropped and counted. 16 to 1 million.
     pub max_transmits: usize,
+
+    /// Messages, broadcasts and requests kept for a slow reader; beyond it new ones are refused, counted, and the loss
+    /// reported. 1 to 1 million.
+    pub max_deliveries: usize,
+    /// Bytes of them. At least `max_message`, up to 4 GiB.
+    pub max_delivery_bytes: usize,
+    /// Own requests and reliable messages whose end was not read yet, and as many requests of others not yet answered;
+    /// beyond it own ones are an error, and others' are told that this node is overloaded. One asker gets at most three
+    /// quarters of the places, those who are no members an eighth. 1 to 1 million.
+    pub max_requests: usize,
+    /// Bytes for one member that wait to be polled or to be confirmed; beyond it sending is an error. At least
+    /// `max_message`, up to 4 GiB.
+    pub max_peer_bytes: usize,
+    /// The same for all members together. At least `max_peer_bytes`, up to 4 GiB.
+    pub max_queued_bytes: usize,
+    /// How long the confirmation of a reliable message is waited for. 10 ms to 1 h.
+    pub confirm_timeout: Duration,
+
+    /// Origins whose broadcasts are kept track of, each counted once for every tag that it uses; when all were used within
+    /// `repair_time`, those of further ones are dropped and counted. 16 to 1 million; about 250 bytes each.
+    pub max_origins: usize,
+    /// How long broadcasts are kept for members that missed them. 100 ms to 10 min.
+    ///
+    /// Too short, and what loss or a pause kept from a member stays lost to it; longer takes memory in proportion.
+    pub repair_time: Duration,
+    /// Bytes kept for that; the oldest give way. At least `max_message`, up to 4 GiB.
+    pub repair_bytes: usize,
+    /// How long an ordered broadcast waits for those before it. 10 ms up to `repair_time`.
+    pub order_timeout: Duration,
+    /// Ordered broadcasts that wait at the same time; one more, or more bytes than `repair_bytes`, and what they wait for is
+    /// given up. 1 to 1 million.
+    pub max_held: usize,
 }
 
 impl Config {
@@ -121,6 +157,17 @@ impl Config {
             max_metadata: 64 << 10,
             max_events: 4_096,
             max_transmits: 16_384,
+            max_deliveries: 16_384,
+            max_delivery_bytes: 64 << 20,
+            max_requests: 16_384,
+            max_peer_bytes: 16 << 20,
+            max_queued_bytes: 64 << 20,
+            confirm_timeout: Duration::from_secs(10),
+            max_origins: 65_536,
+            repair_time: Duration::from_secs(5),
+            repair_bytes: 32 << 20,
+            order_timeout: Duration::from_secs(3),
+            max_held: 4_096,
         }
     }
 
@@ -181,7 +228,28 @@ impl Config {
         within("max_members", self.max_members, 2, 10_000_000)?;
         within("max_metadata", self.max_metadata, 0, self.max_message / 4)?;
         within("max_events", self.max_events, 1, 1_000_000)?;
-        within("max_transmits", self.max_transmits, 16, 1_000_000)
+        within("max_transmits", self.max_transmits, 16, 1_000_000)?;
+        self.validate_messages()
+    }
+
+    fn validate_messages(&self) -> Result<(), ConfigError> {
+        const LARGEST: usize = u32::MAX as usize;
+        within("max_deliveries", self.max_deliveries, 1, 1_000_000)?;
+        within("max_delivery_bytes", self.max_delivery_bytes, self.max_message, LARGEST)?;
+        within("max_requests", self.max_requests, 1, 1_000_000)?;
+        within("max_peer_bytes", self.max_peer_bytes, self.max_message, LARGEST)?;
+        within("max_queued_bytes", self.max_queued_bytes, self.max_peer_bytes, LARGEST)?;
+        within("confirm_timeout", self.confirm_timeout, Duration::from_millis(10), LONGEST_PATIENCE)?;
+        within("max_origins", self.max_origins, 16, 1_000_000)?;
+        within("repair_time", self.repair_time, Duration::from_millis(100), Duration::from_mins(10))?;
+        within("repair_bytes", self.repair_bytes, self.max_message, LARGEST)?;
+        within("order_timeout", self.order_timeout, Duration::from_millis(10), self.repair_time)?;
+        within("max_held", self.max_held, 1, 1_000_000)
+    }
+
+    /// The longest payload of a message in bytes: `max_message` less what surrounds it.
+    pub fn max_payload(&self) -> usize {
+        self.max_message.saturating_sub(wire::HEADER + wire::TRAILER + wire::LONGEST_HEADER + LENGTH)
     }
 }
 
@@ -243,7 +311,7 @@ mod tests {
     #[test]
     fn an_error_names_the_field_and_the_range() {
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 22] = [
+        let cases: [(&str, Spoil); 33] = [
             ("cluster", |c| c.cluster.clear()),
             ("application", |c| c.application = "v".repeat(256)),
             ("probe_interval", |c| c.probe_interval = Duration::ZERO),
@@ -266,6 +334,17 @@ mod tests {
             ("max_metadata", |c| c.max_metadata = c.max_message),
             ("max_events", |c| c.max_events = 0),
             ("max_transmits", |c| c.max_transmits = 0),
+            ("max_deliveries", |c| c.max_deliveries = 0),
+            ("max_delivery_bytes", |c| c.max_delivery_bytes = c.max_message - 1),
+            ("max_requests", |c| c.max_requests = 0),
+            ("max_peer_bytes", |c| c.max_peer_bytes = 0),
+            ("max_queued_bytes", |c| c.max_queued_bytes = c.max_peer_bytes - 1),
+            ("confirm_timeout", |c| c.confirm_timeout = Duration::ZERO),
+            ("max_origins", |c| c.max_origins = 0),
+            ("repair_time", |c| c.repair_time = Duration::ZERO),
+            ("repair_bytes", |c| c.repair_bytes = 0),
+            ("order_timeout", |c| c.order_timeout = c.repair_time * 2),
+            ("max_held", |c| c.max_held = 0),
         ];
         for (field, spoil) in cases {
             let mut config = Config::lan("x");

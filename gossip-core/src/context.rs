@@ -6,12 +6,16 @@ use smallvec::SmallVec;
 
 use crate::awareness::Awareness;
 use crate::config::Config;
+use crate::delivery::Deliveries;
 use crate::dissemination::{Dissemination, retransmit_limit};
 use crate::event::Events;
-use crate::identity::{Address, Identity, Incarnation, NodeId, Versions};
-use crate::membership::{Member, MemberState, Slot, Table};
+use crate::identity::{Address, Epoch, Identity, Incarnation, NodeId, Versions};
+use crate::lane::Lanes;
+use crate::mail::Mailbox;
+use crate::membership::{Member, MemberState, RoundTrip, Slot, Table};
 use crate::metadata::Metadata;
 use crate::outbox::{Outbox, Pending, Recipients};
+use crate::ring::Ring;
 use crate::rng::{Rng, Seed};
 use crate::stats::{DropReason, Stats};
 use crate::suspicion::{Patience, Suspicions};
@@ -44,12 +48,18 @@ pub(crate) struct Context<A> {
     pub(crate) timers: Timers,
     pub(crate) table: Table<A>,
     pub(crate) view: View,
+    pub(crate) ring: Ring,
     pub(crate) suspicions: Suspicions,
     pub(crate) tombstones: Deadlines,
     pub(crate) awareness: Awareness,
     pub(crate) news: Dissemination,
     pub(crate) outbox: Outbox<A>,
     pub(crate) events: Events<A>,
+    pub(crate) mail: Mailbox<A>,
+    pub(crate) deliveries: Deliveries,
+    pub(crate) lanes: Lanes,
+    /// How long members take to answer, all taken together.
+    pub(crate) typical: RoundTrip,
     pub(crate) stats: Stats,
     /// The node that has this one's id, while the phase is [`Phase::Contested`].
     pub(crate) rival: Option<A>,
@@ -59,6 +69,8 @@ pub(crate) struct Context<A> {
     pub(crate) behind: SmallVec<[(Slot, u64); 8]>,
     /// Members newly accused by others, found while a packet is acted on.
     pub(crate) accused: Chosen,
+    /// Members that were declared dead, found in the same way.
+    pub(crate) gone: SmallVec<[NodeId; 4]>,
     gossiped: Option<Instant>,
     packets_sent: u64,
 }
@@ -89,17 +101,23 @@ impl<A: Address> Context<A> {
             timers: Timers::new(),
             table,
             view: View::default(),
+            ring: Ring::default(),
             suspicions: Suspicions::default(),
             tombstones: Deadlines::default(),
             awareness: Awareness::new(config.awareness_max),
             news: Dissemination::default(),
             outbox: Outbox::new(config.max_transmits),
             events: Events::new(config.max_events),
+            mail: Mailbox::new(config.max_peer_bytes, config.max_queued_bytes),
+            deliveries: Deliveries::new(config.max_deliveries, config.max_delivery_bytes),
             stats: Stats::default(),
+            lanes: Lanes::new(config.max_origins, config.repair_bytes, config.repair_time),
+            typical: RoundTrip::default(),
             rival: None,
             rival_heard: Instant::ZERO,
             behind: SmallVec::new(),
             accused: Chosen::new(),
+            gone: SmallVec::new(),
             gossiped: None,
             packets_sent: 0,
             rng,
@@ -115,12 +133,24 @@ impl<A: Address> Context<A> {
         self.table.myself().incarnation
     }
 
+    /// Whether a node is a member, and this the start that it is in.
+    pub(crate) fn knows(&self, id: NodeId, epoch: Epoch) -> bool {
+        let slot = self.table.find(id).filter(|&slot| slot != Slot::MYSELF);
+        slot.is_some_and(|slot| self.table.member(slot).incarnation.epoch == epoch)
+    }
+
     pub(crate) fn is_active(&self) -> bool {
         self.phase == Phase::Active
     }
 
     pub(crate) fn drop(&mut self, reason: DropReason) {
         self.stats.count_dropped(reason);
+    }
+
+    /// Takes note of how long a member took to answer.
+    pub(crate) fn measure(&mut self, slot: Slot, sample: Duration) {
+        self.table.round_trip_mut(slot).measure(sample);
+        self.typical.measure(sample);
     }
 
     /// A number for a probe: random, so that answers cannot be guessed.

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::RejectReason;
 use crate::identity::{Address, NodeId, Versions};
 use crate::membership::{MemberState, Slot};
-use crate::outbox::{BucketSet, Pending, Recipients};
+use crate::outbox::{BucketSet, Pending, Recipients, one};
 use crate::stats::{DropReason, MessageKind};
 use crate::transmit::{Channel, Transmit};
 use crate::wire::{
@@ -21,27 +21,43 @@ impl<A: Address> Context<A> {
     /// Writes the next packet to the end of `buffer`.
     pub(crate) fn poll_transmit(&mut self, buffer: &mut BytesMut) -> Option<Transmit<A>> {
         while let Some(pending) = self.outbox.pop() {
-            let start = buffer.len();
             let channel = pending.channel();
-            let limit = match channel {
-                Channel::Datagram => self.config.max_datagram,
-                Channel::Stream => self.config.max_message,
-            };
-            let envelope =
-                Envelope { sender: self.id(), epoch: self.incarnation().epoch, counter: self.packet_counter() };
-            buffer.put_slice(&envelope.header(self.cluster));
-            let to = self.write_body(pending, buffer, limit - HEADER - TRAILER);
-            if buffer.len() == start + HEADER || to.is_empty() {
-                buffer.truncate(start);
-                continue;
+            let packet = self.packet(channel, buffer, |cx, buffer, room| cx.write_body(pending, buffer, room));
+            if packet.is_some() {
+                return packet;
             }
-            let trailer = crate::wire::seal(self.cluster, &buffer[start..]);
-            buffer.put_slice(&trailer);
-            let size = buffer.len() - start;
-            self.count_packet(channel, size, to.len());
-            return Some(Transmit { to, channel, size });
         }
-        None
+        // A node that lost its id says nothing under it.
+        if self.phase == crate::context::Phase::Contested {
+            return None;
+        }
+        self.poll_mail(buffer)
+    }
+
+    /// Puts an envelope around the body that `write` appends; nothing is left of an empty one.
+    pub(crate) fn packet(
+        &mut self,
+        channel: Channel,
+        buffer: &mut BytesMut,
+        write: impl FnOnce(&mut Self, &mut BytesMut, usize) -> Recipients<A>,
+    ) -> Option<Transmit<A>> {
+        let start = buffer.len();
+        let limit = match channel {
+            Channel::Datagram => self.config.max_datagram,
+            Channel::Stream => self.config.max_message,
+        };
+        let envelope = Envelope { sender: self.id(), epoch: self.incarnation().epoch, counter: self.packet_counter() };
+        buffer.put_slice(&envelope.header(self.cluster));
+        let to = write(self, buffer, limit - HEADER - TRAILER);
+        if buffer.len() == start + HEADER || to.is_empty() {
+            buffer.truncate(start);
+            return None;
+        }
+        let trailer = crate::wire::seal(self.cluster, &buffer[start..]);
+        buffer.put_slice(&trailer);
+        let size = buffer.len() - start;
+        self.count_packet(channel, size, to.len());
+        Some(Transmit { to, channel, size })
     }
 
     fn count_packet(&mut self, channel: Channel, size: usize, copies: usize) {
@@ -62,20 +78,22 @@ impl<A: Address> Context<A> {
     fn write_body(&mut self, pending: Pending<A>, buffer: &mut BytesMut, room: usize) -> Recipients<A> {
         let mut writer = Writer::new(buffer, room);
         match pending {
-            Pending::Ping { to, sequence, target, .. } => {
+            Pending::Ping { to, sequence, target, near, .. } => {
                 self.put(
                     &mut writer,
                     MessageKind::Ping,
                     &Ping { sequence, target: Tail::of(target), root: self.root() },
                 );
-                self.put_doubts(&mut writer, target);
+                self.put_doubts(&mut writer, near, target);
                 self.put_news(&mut writer, 1);
+                self.put_recent(&mut writer, target, near, &to);
                 one(to)
             }
-            Pending::Ack { to, sequence, prober, .. } => {
+            Pending::Ack { to, sequence, prober, near, .. } => {
                 self.put(&mut writer, MessageKind::Ack, &Ack { sequence, root: self.root() });
-                self.put_doubts(&mut writer, prober);
+                self.put_doubts(&mut writer, near, prober);
                 self.put_news(&mut writer, 1);
+                self.put_recent(&mut writer, prober, near, &to);
                 one(to)
             }
             Pending::PingRequest { to, sequence, target, patience_ms } => {
@@ -132,6 +150,10 @@ impl<A: Address> Context<A> {
                 self.put(&mut writer, MessageKind::Conflict, &Conflict { incarnation, address });
                 one(to)
             }
+            Pending::Control { to, control, .. } => {
+                self.put_control(&mut writer, &control);
+                one(to)
+            }
         }
     }
 
@@ -158,8 +180,8 @@ impl<A: Address> Context<A> {
     }
 
     /// If `listener` is not believed to be alive, tells it so first (Lifeguard's buddy system).
-    fn put_doubts(&mut self, writer: &mut Writer<'_>, listener: NodeId) {
-        if let Some(slot) = self.table.find(listener)
+    fn put_doubts(&mut self, writer: &mut Writer<'_>, near: Option<Slot>, listener: NodeId) {
+        if let Some(slot) = self.table.find_at(near, listener)
             && self.table.member(slot).state != MemberState::Alive
         {
             self.put_claim(writer, slot);
@@ -260,6 +282,9 @@ impl<A: Address> Context<A> {
 
     fn put_table(&mut self, writer: &mut Writer<'_>, to: A, cursor: usize) -> Recipients<A> {
         let rest = self.put_rows(writer, cursor, true, |_, _| true);
+        if rest.is_none() {
+            self.put_baseline(writer);
+        }
         let accept = Accept { more: rest.is_some() };
         self.put(writer, MessageKind::Accept, &accept);
         if let Some(cursor) = rest {
@@ -357,8 +382,4 @@ impl<A: Address> Context<A> {
         }
         one(to)
     }
-}
-
-fn one<A>(to: A) -> Recipients<A> {
-    Recipients::from_iter([to])
 }

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use smallvec::SmallVec;
@@ -9,6 +10,7 @@ use smallvec::SmallVec;
 use crate::error::JoinError;
 use crate::identity::{Incarnation, NodeId};
 use crate::membership::{Member, MemberState};
+use crate::message::MessageType;
 
 /// Something the application may want to know.
 #[derive(Clone, Debug)]
@@ -57,6 +59,22 @@ pub enum Event<A> {
     Left {
         /// How many peers acknowledged the news.
         acknowledged: usize,
+    },
+    /// Messages that came for this node were dropped because whoever handles them was slow.
+    MessagesMissed {
+        /// Their type; `None` if they were dropped before it was looked at.
+        kind: Option<MessageType>,
+        /// How many since the last such event.
+        count: u64,
+    },
+    /// Broadcasts of which later ones came are lost for good.
+    BroadcastsLost {
+        /// Whose.
+        origin: NodeId,
+        /// The tag that they were sent to, if not to everybody.
+        tag: Option<Arc<str>>,
+        /// How many at most.
+        count: u64,
     },
     /// Events were dropped because they were not polled in time.
     Missed {
@@ -142,6 +160,10 @@ impl<A> Events<A> {
             return Some(Event::Missed { count: core::mem::take(&mut self.missed) });
         }
         self.queue.pop_front()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
     }
 
     pub(crate) fn missed_total(&self) -> u64 {

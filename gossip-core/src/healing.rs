@@ -8,6 +8,7 @@ use crate::error::{JoinError, RejectReason};
 use crate::identity::{Address, NodeId};
 use crate::join::Joining;
 use crate::probe::Prober;
+use crate::time::Instant;
 use crate::timer::Timer;
 
 /// The first wait of a node that is alone before it tries its seeds again; it doubles up to the heal interval.
@@ -15,6 +16,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 
 /// Seeds tried at once by a node that is alone.
 const SEEDS_AT_ONCE: usize = 16;
+
+/// How often a node that has lost its id asks in vain whether its rival still lives before it takes part again.
+const IN_VAIN: u32 = 6;
 
 #[derive(Debug)]
 struct Seed<A> {
@@ -27,12 +31,15 @@ struct Seed<A> {
 pub(crate) struct Healing<A> {
     seeds: Vec<Seed<A>>,
     wait: Duration,
+    /// When the rival was heard of last, and how often this node has asked since in vain.
+    heard: Instant,
+    asked_in_vain: u32,
 }
 
 impl<A: Address> Healing<A> {
     pub(crate) fn new(cx: &mut Context<A>) -> Self {
         arm(cx);
-        Self { seeds: Vec::new(), wait: FIRST_WAIT }
+        Self { seeds: Vec::new(), wait: FIRST_WAIT, heard: cx.now, asked_in_vain: 0 }
     }
 
     /// Replaces the seeds; new ones are tried at once by a node that is alone.
@@ -90,12 +97,27 @@ impl<A: Address> Healing<A> {
 
     /// Quiet: asks others whether the rival still lives, and keeps it aware of this node.
     fn step_contested(&mut self, cx: &mut Context<A>, joining: &mut Joining<A>) {
+        if core::mem::replace(&mut self.heard, cx.rival_heard) != cx.rival_heard {
+            self.asked_in_vain = 0;
+        }
+        if self.asked_in_vain == IN_VAIN {
+            // Nobody is there whom two nodes with one id could confuse. Should the rival be back, its later start counts.
+            self.asked_in_vain = 0;
+            let incarnation = cx.incarnation();
+            cx.renew(incarnation.refuted());
+            return;
+        }
+        self.asked_in_vain += 1;
         cx.tell_rival();
         if let Some(&slot) = cx.view.choose_live(1, None, &mut cx.rng).first() {
             let address = cx.table.member(slot).address.clone();
             joining.inquire(cx, address);
         }
-        self.try_lost_seed(cx, joining);
+        // What it knows of the others grows old while it is quiet: any seed may be the one that still answers.
+        let chosen = cx.rng.below(self.seeds.len());
+        if let Some(seed) = self.seeds.get_mut(chosen) {
+            try_seed(cx, joining, seed);
+        }
     }
 
     fn try_lost_seed(&mut self, cx: &mut Context<A>, joining: &mut Joining<A>) {

@@ -195,6 +195,11 @@ impl Tags {
     pub const MOST: usize = 64;
     /// Longest tag in bytes.
     pub const LONGEST: usize = 64;
+
+    /// Whether this is one of the tags. What somebody gave beyond the limits does not count.
+    pub fn has(&self, tag: &str) -> bool {
+        (1..=Self::LONGEST).contains(&tag.len()) && self.iter().take(Self::MOST).any(|own| own == tag)
+    }
 }
 
 impl Deref for Tags {

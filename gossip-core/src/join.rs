@@ -84,6 +84,11 @@ impl<A: Address> Joining<A> {
         self.attempts.iter().any(|attempt| attempt.address == *address && attempt.is_newcomer)
     }
 
+    /// Whether this node is being let in for the first time.
+    pub(crate) fn is_newcomer(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.is_newcomer)
+    }
+
     /// Asks again under the node's new incarnation: a node that heard of an older life of this one answered so.
     pub(crate) fn repeat(&mut self, cx: &mut Context<A>) {
         for attempt in &self.attempts {

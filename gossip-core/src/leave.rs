@@ -72,7 +72,7 @@ impl Leave {
             }
             let sequence = cx.sequence();
             self.asked.push((sequence, target));
-            cx.outbox.push(Pending::Ping { to, channel: Channel::Datagram, sequence, target });
+            cx.outbox.push(Pending::Ping { to, channel: Channel::Datagram, sequence, target, near: Some(slot) });
         }
         cx.timers.set(Timer::Leave, self.ends.min(cx.now + cx.config.gossip_interval));
     }

@@ -7,7 +7,8 @@
 //!
 //! The protocol is SWIM (Das et al., 2002) with Lifeguard (Dadgar et al., 2018): constant work for each member, indirect probes,
 //! suspicion before death. On top of it come anti-entropy by fingerprints, healing of partitions, and versioned metadata.
-//! `docs/DESIGN.md` says why, `docs/WIRE.md` is the format.
+//! Applications send each other messages and requests, and broadcast to all or to those with a tag, with one copy for each
+//! node. `docs/DESIGN.md` says why, `docs/WIRE.md` is the format.
 //!
 //! # A complete program
 //!
@@ -58,6 +59,8 @@
 //! | drive a node | [`Node`], [`Transmit`], [`Channel`], [`Instant`] |
 //! | name it and set it up | [`Identity`], [`NodeId`], [`Epoch`], [`Config`] |
 //! | know the cluster | [`Node::members`], [`Member`], [`MemberState`], [`Metadata`] |
+//! | follow those with certain metadata | [`Group`], [`Criteria`] |
+//! | send messages, ask questions | [`Node::broadcast`], [`Node::send`], [`Node::request`], [`Node::poll_delivery`], [`Delivery`] |
 //! | follow it | [`Event`], [`MemberChange`], [`Cause`] |
 //! | watch its health | [`Stats`], [`DropReason`], [`Node::health_score`] |
 #![no_std]
@@ -66,22 +69,30 @@ extern crate alloc;
 
 mod anti_entropy;
 mod awareness;
+mod broadcast;
 mod claims;
 mod config;
 mod context;
+mod delivery;
 mod dissemination;
 mod encode;
 mod error;
 mod event;
+mod group;
 mod healing;
 mod identity;
 mod join;
+mod lane;
 mod leave;
+mod mail;
 mod membership;
+mod message;
 mod metadata;
 mod node;
 mod outbox;
 mod probe;
+mod request;
+mod ring;
 mod rng;
 mod stats;
 mod suspicion;
@@ -94,13 +105,19 @@ mod wire;
 
 pub use config::{AcceptApplication, Config, ConfigError};
 pub use context::Phase;
+pub use delivery::Delivery;
 pub use error::{ForgetError, JoinError, MetadataError, PhaseError, RejectReason};
 pub use event::{Cause, Event, MemberChange};
+pub use group::{Criteria, CriteriaProblem, Group, GroupChange, ParseCriteriaError};
 pub use identity::{Address, Epoch, Identity, Incarnation, NodeId, ParseNodeIdError, Tags, Versions};
 pub use membership::{Member, MemberState};
+pub use message::{
+    BroadcastOptions, MessageId, MessageType, Refusal, Reliability, ReplyToken, RequestError, RequestId, ReservedType,
+    SendError,
+};
 pub use metadata::{Metadata, Value};
 pub use node::{ForgetScope, Node};
 pub use rng::Seed;
-pub use stats::{DropReason, MessageKind, Stats};
+pub use stats::{Backlog, DropReason, MessageKind, Stats};
 pub use time::Instant;
 pub use transmit::{Channel, Transmit};

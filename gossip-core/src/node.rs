@@ -1,11 +1,13 @@
 //! The public face, and the dispatch of what comes in; the rules are in the modules beside it.
 
 mod commands;
+mod messages;
 mod receive;
 
 use bytes::BytesMut;
 
 use crate::anti_entropy::AntiEntropy;
+use crate::broadcast::Broadcaster;
 use crate::config::{Config, ConfigError};
 use crate::context::{Context, Phase};
 use crate::error::JoinError;
@@ -16,8 +18,9 @@ use crate::join::Joining;
 use crate::leave::Leave;
 use crate::membership::Member;
 use crate::probe::Prober;
+use crate::request::Requests;
 use crate::rng::Seed;
-use crate::stats::{DropReason, Stats};
+use crate::stats::{Backlog, DropReason, Stats};
 use crate::time::Instant;
 use crate::timer::Timer;
 use crate::transmit::{Channel, Transmit};
@@ -43,6 +46,8 @@ pub struct Node<A> {
     healing: Healing<A>,
     leave: Leave,
     anti_entropy: AntiEntropy,
+    requests: Requests<A>,
+    broadcaster: Broadcaster<A>,
     /// The last node seen that has this one's id, so that it is reported once.
     impostor: Option<(A, Incarnation)>,
 }
@@ -69,6 +74,8 @@ impl<A: Address> Node<A> {
             healing: Healing::new(&mut cx),
             leave: Leave::new(),
             anti_entropy: AntiEntropy::new(now),
+            requests: Requests::new(),
+            broadcaster: Broadcaster::new(&cx),
             impostor: None,
             cx,
         })
@@ -101,6 +108,8 @@ impl<A: Address> Node<A> {
     pub fn handle_unreachable(&mut self, now: Instant, address: &A) {
         self.advance(now);
         self.joining.fail(&mut self.cx, address, JoinError::Unreachable);
+        self.requests.handle_unreachable(&mut self.cx, address);
+        self.broadcaster.handle_unreachable(&mut self.cx, address);
     }
 
     /// Does what is due. Early and repeated calls do nothing.
@@ -124,6 +133,12 @@ impl<A: Address> Node<A> {
                 Timer::Compare => self.anti_entropy.compare(cx),
                 Timer::Leave => self.leave.step(cx),
                 Timer::Tombstone => cx.reap(),
+                Timer::Request => self.requests.expire(cx),
+                Timer::Hop => self.broadcaster.step_hops(cx),
+                Timer::CopyAck => self.broadcaster.acknowledge(cx),
+                Timer::Pull => self.broadcaster.pull(cx),
+                Timer::Recent => self.broadcaster.tell_recent(cx),
+                Timer::Order => self.broadcaster.give_up(cx),
             }
         }
         self.follow_up();
@@ -184,6 +199,12 @@ impl<A: Address> Node<A> {
         (!row.hidden && row.member.state != crate::membership::MemberState::Removed).then_some(&row.member)
     }
 
+    /// Number of rows in the table: members of whatever state, this node included, and those that were forgotten but
+    /// are remembered against old news. Bounded by [`Config::max_members`](crate::Config::max_members).
+    pub fn row_count(&self) -> usize {
+        self.cx.table.len()
+    }
+
     /// Number of live members, this node included.
     pub fn live_count(&self) -> usize {
         self.cx.view.cluster_size()
@@ -208,8 +229,15 @@ impl<A: Address> Node<A> {
     pub fn stats(&self) -> Stats {
         let mut stats = self.cx.stats;
         stats.events_missed = self.cx.events.missed_total();
+        stats.deliveries_missed = self.cx.deliveries.missed_total();
         stats.add_dropped(DropReason::TransmitsFull, self.cx.outbox.rejected());
         stats
+    }
+
+    /// What waits to be polled.
+    pub fn backlog(&self) -> Backlog {
+        let cx = &self.cx;
+        Backlog { transmits: cx.outbox.len(), events: cx.events.len(), deliveries: cx.deliveries.len() }
     }
 
     fn advance(&mut self, now: Instant) {
@@ -242,6 +270,13 @@ impl<A: Address> Node<A> {
         for slot in core::mem::take(&mut self.cx.accused) {
             self.prober.verify(&mut self.cx, slot);
         }
+        if self.cx.phase == Phase::Left {
+            self.requests.end_all(&mut self.cx);
+        }
+        let gone = core::mem::take(&mut self.cx.gone);
+        if !gone.is_empty() {
+            self.requests.end_gone(&mut self.cx, &gone);
+        }
         #[cfg(debug_assertions)]
         self.check();
     }
@@ -265,6 +300,7 @@ impl<A: Address> Node<A> {
             debug_assert_eq!(is_suspect, self.cx.suspicions.contains(slot), "suspects and only they have a deadline");
             cursor = slot.index() + 1;
         }
+        debug_assert!(self.cx.ring.is_consistent(view.live(), table), "the ring follows the view");
         debug_assert_eq!((live, dead), (view.live().len(), view.dead().len()), "the view follows the rows");
     }
 }

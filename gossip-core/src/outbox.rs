@@ -7,13 +7,20 @@ use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
+use crate::broadcast::Control;
 use crate::error::RejectReason;
 use crate::identity::{Incarnation, NodeId};
+use crate::membership::Slot;
 use crate::transmit::Channel;
 use crate::wire::{MetadataWantList, Want};
 
 /// Addresses that one packet goes to.
 pub(crate) type Recipients<A> = SmallVec<[A; 4]>;
+
+/// A single one.
+pub(crate) fn one<A>(to: A) -> Recipients<A> {
+    Recipients::from_iter([to])
+}
 
 /// Which of the fingerprint's buckets: one bit each.
 pub(crate) type BucketSet = [u8; crate::membership::BUCKETS / 8];
@@ -22,9 +29,9 @@ pub(crate) type BucketSet = [u8; crate::membership::BUCKETS / 8];
 #[derive(Clone, Debug)]
 pub(crate) enum Pending<A> {
     /// A probe of the member `target`; the claim about it comes first, so that it can refute.
-    Ping { to: A, channel: Channel, sequence: u32, target: NodeId },
+    Ping { to: A, channel: Channel, sequence: u32, target: NodeId, near: Option<Slot> },
     /// The answer to a probe; the claim about the prober comes first unless it is known to be alive.
-    Ack { to: A, channel: Channel, sequence: u32, prober: NodeId },
+    Ack { to: A, channel: Channel, sequence: u32, prober: NodeId, near: Option<Slot> },
     /// A request to probe `target`.
     PingRequest { to: Recipients<A>, sequence: u32, target: NodeId, patience_ms: u32 },
     /// Word that a requested probe is not answered yet.
@@ -49,13 +56,18 @@ pub(crate) enum Pending<A> {
     Metadata { to: A, wants: Vec<Want>, cursor: usize },
     /// Word to the node at `to` that it has this node's id.
     Conflict { to: A, incarnation: Incarnation, address: A },
+    /// What keeps broadcasts reliable.
+    Control { to: A, channel: Channel, control: Control },
 }
 
 impl<A> Pending<A> {
     /// How it travels.
     pub(crate) fn channel(&self) -> Channel {
         match self {
-            Self::Ping { channel, .. } | Self::Ack { channel, .. } | Self::Claim { channel, .. } => *channel,
+            Self::Ping { channel, .. }
+            | Self::Ack { channel, .. }
+            | Self::Claim { channel, .. }
+            | Self::Control { channel, .. } => *channel,
             Self::PingRequest { .. } | Self::Nack { .. } | Self::Gossip { .. } => Channel::Datagram,
             Self::Join { .. }
             | Self::Table { .. }
@@ -111,6 +123,11 @@ impl<A> Outbox<A> {
     pub(crate) fn clear(&mut self) {
         self.datagrams.clear();
         self.streams.clear();
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.datagrams.len() + self.streams.len()
     }
 
     /// How many found the queue full.

@@ -40,6 +40,8 @@ enum Purpose {
 struct Probe {
     sequence: u32,
     target: NodeId,
+    /// Where the target stood when the probe began.
+    near: Slot,
     /// As the target was known when the probe began.
     incarnation: Incarnation,
     purpose: Purpose,
@@ -117,6 +119,7 @@ impl<A: Address> Prober<A> {
         self.probes.push(Probe {
             sequence,
             target,
+            near: slot,
             incarnation,
             purpose,
             sent: cx.now,
@@ -126,8 +129,13 @@ impl<A: Address> Prober<A> {
             nacks: 0,
         });
         let to = cx.table.member(slot).address.clone();
-        cx.outbox.push(Pending::Ping { to, channel: Channel::Datagram, sequence, target });
+        cx.outbox.push(Pending::Ping { to, channel: Channel::Datagram, sequence, target, near: Some(slot) });
         self.arm(cx);
+    }
+
+    /// Where a member is likely to be in the table that speaks to this node: mostly it is the one that was asked.
+    pub(crate) fn asked(&self) -> Option<Slot> {
+        self.probes.first().map(|probe| probe.near)
     }
 
     /// Takes the steps that are due: ask others, or give up.
@@ -135,7 +143,7 @@ impl<A: Address> Prober<A> {
         let mut index = 0;
         while index < self.probes.len() {
             let probe = &mut self.probes[index];
-            let slot = cx.table.find(probe.target);
+            let slot = cx.table.find_at(Some(probe.near), probe.target);
             if probe.ends <= cx.now || slot.is_none() {
                 let probe = self.probes.swap_remove(index);
                 if let Some(slot) = slot {
@@ -159,9 +167,9 @@ impl<A: Address> Prober<A> {
             let probe = self.probes.swap_remove(index);
             if sender == probe.target
                 && probe.escalates != Instant::MAX
-                && let Some(slot) = cx.table.find(sender)
+                && let Some(slot) = cx.table.find_at(Some(probe.near), sender)
             {
-                cx.table.round_trip_mut(slot).measure(cx.now.saturating_since(probe.sent));
+                cx.measure(slot, cx.now.saturating_since(probe.sent));
             }
             if probe.purpose == Purpose::Round {
                 cx.awareness.improve();
@@ -177,6 +185,7 @@ impl<A: Address> Prober<A> {
                 channel: Channel::Datagram,
                 sequence: relay.theirs,
                 prober,
+                near: Some(Slot::MYSELF),
             });
             self.arm_relays(cx);
             return true;
@@ -209,7 +218,8 @@ impl<A: Address> Prober<A> {
         };
         if slot == Slot::MYSELF {
             let prober = cx.id();
-            cx.outbox.push(Pending::Ack { to: asker, channel: Channel::Datagram, sequence: theirs, prober });
+            let near = Some(Slot::MYSELF);
+            cx.outbox.push(Pending::Ack { to: asker, channel: Channel::Datagram, sequence: theirs, prober, near });
             return;
         }
         if self.relays.len() == RELAYS {
@@ -222,7 +232,7 @@ impl<A: Address> Prober<A> {
         let nacks = cx.now + patience * NACK_AFTER / 100;
         self.relays.push(Relay { sequence, asker, theirs, nacks, ends: cx.now + patience });
         let to = cx.table.member(slot).address.clone();
-        cx.outbox.push(Pending::Ping { to, channel: Channel::Datagram, sequence, target });
+        cx.outbox.push(Pending::Ping { to, channel: Channel::Datagram, sequence, target, near: Some(slot) });
         self.arm_relays(cx);
     }
 
@@ -265,7 +275,7 @@ fn escalate<A: Address>(cx: &mut Context<A>, probe: &mut Probe, slot: Slot) {
     let (sequence, target) = (probe.sequence, probe.target);
     if cx.config.stream_probe {
         let to = cx.table.member(slot).address.clone();
-        cx.outbox.push(Pending::Ping { to, channel: Channel::Stream, sequence, target });
+        cx.outbox.push(Pending::Ping { to, channel: Channel::Stream, sequence, target, near: Some(slot) });
     }
     if probe.purpose == Purpose::Heal {
         return;

@@ -50,6 +50,24 @@ counted! {
         Difference = "difference",
         /// Word to a node that a later start has its id.
         Conflict = "conflict",
+        /// A message to one node.
+        Direct = "direct",
+        /// A request, or a message that is to be confirmed.
+        Request = "request",
+        /// The end of a request, as the node puts it that was asked.
+        Reply = "reply",
+        /// A copy of a broadcast.
+        Copy = "copy",
+        /// Acknowledged copies.
+        CopyAck = "copy_ack",
+        /// Which broadcasts came lately.
+        Recent = "recent",
+        /// A request for broadcasts that the sender missed.
+        Pull = "pull",
+        /// Which broadcasts were before the receiver's time.
+        Baseline = "baseline",
+        /// Which broadcasts came lately, with a request for those that the sender lacks.
+        Compare = "compare",
     }
 }
 
@@ -58,7 +76,14 @@ impl MessageKind {
     pub(crate) const fn is_request(self) -> bool {
         matches!(
             self,
-            Self::Ping | Self::PingRequest | Self::MetadataRequest | Self::Join | Self::Digest | Self::Difference
+            Self::Ping
+                | Self::PingRequest
+                | Self::MetadataRequest
+                | Self::Join
+                | Self::Digest
+                | Self::Difference
+                | Self::Pull
+                | Self::Compare
         )
     }
 
@@ -73,6 +98,9 @@ impl MessageKind {
                 | Self::Digest
                 | Self::Difference
                 | Self::Conflict
+                | Self::Request
+                | Self::Reply
+                | Self::Baseline
         )
     }
 }
@@ -120,6 +148,24 @@ counted! {
         Quiet = "quiet",
         /// A packet to be sent that found the queue full.
         TransmitsFull = "transmits_full",
+        /// A message, a broadcast or a request that came before.
+        Duplicate = "duplicate",
+        /// The answer to a request that has ended.
+        LateAnswer = "late_answer",
+        /// A message of a type that is the protocol's own.
+        ReservedType = "reserved_type",
+        /// A broadcast so old that it is not known whether it came before.
+        TooOld = "too_old",
+        /// A broadcast so far ahead of others that are still missing that it is not remembered; it is sent again.
+        TooFar = "too_far",
+        /// A broadcast to a tag that this node does not have, or asked for by a node that does not have it.
+        NotTagged = "not_tagged",
+        /// A broadcast of one more origin than this node keeps track of.
+        OriginsFull = "origins_full",
+        /// A copy of a broadcast that found too much on its way.
+        CopiesFull = "copies_full",
+        /// A message that found the application's deliveries full.
+        DeliveriesFull = "deliveries_full",
     }
 }
 
@@ -151,6 +197,27 @@ pub struct Stats {
     pub exchanges: u64,
     /// Events dropped unread.
     pub events_missed: u64,
+    /// Messages and broadcasts dropped because earlier ones were not polled.
+    pub deliveries_missed: u64,
+    /// Copies of broadcasts sent again because they were not acknowledged.
+    pub copies_repeated: u64,
+    /// Offers of copies, to those who did not acknowledge several of them.
+    pub copies_offered: u64,
+    /// Arcs of a broadcast handed to another member because the first one did not answer.
+    pub arcs_handed_over: u64,
+    /// Broadcasts that this node missed at first and asked for.
+    pub broadcasts_pulled: u64,
+    /// Broadcasts that were missed and given up; [`Delivery::Gap`](crate::Delivery::Gap) tells of each.
+    pub broadcasts_given_up: u64,
+    /// Bytes sent to keep broadcasts reliable: acknowledgements, requests and offers, with the packets that carry them, and what is
+    /// told of late, whose packets are mostly sent anyhow. Once for each address.
+    pub broadcast_control_bytes_sent: u64,
+    /// Bytes of payload in copies of broadcasts sent, once for each address.
+    pub copy_payload_bytes_sent: u64,
+    /// Bytes of the headers of these copies, once for each address.
+    pub copy_header_bytes_sent: u64,
+    /// Bytes of application payload sent, once for each address.
+    pub payload_bytes_sent: u64,
     /// Calls whose time lay before that of an earlier call; it was taken for the earlier one's.
     pub clock_regressions: u64,
     /// Calls that came so late that this node must have been paused.
@@ -158,6 +225,18 @@ pub struct Stats {
     sent: [u64; MessageKind::ALL.len()],
     received: [u64; MessageKind::ALL.len()],
     dropped: [u64; DropReason::ALL.len()],
+}
+
+/// What waits inside a node to be polled; each is bounded by a setting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Backlog {
+    /// Packets, at most [`Config::max_transmits`](crate::Config::max_transmits).
+    pub transmits: usize,
+    /// Events, at most [`Config::max_events`](crate::Config::max_events).
+    pub events: usize,
+    /// Deliveries. Those that end a request are bounded with the requests, all others by
+    /// [`Config::max_deliveries`](crate::Config::max_deliveries).
+    pub deliveries: usize,
 }
 
 impl Stats {

@@ -30,10 +30,22 @@ pub(crate) enum Timer {
     Leave,
     /// The earliest tombstone to be retired or removed.
     Tombstone,
+    /// The earliest deadline of a request.
+    Request,
+    /// The earliest copy of a broadcast that was not acknowledged.
+    Hop,
+    /// Acknowledgements that wait for company.
+    CopyAck,
+    /// The earliest broadcast to be asked for.
+    Pull,
+    /// Which broadcasts came lately is told, while some get lost; those kept long enough are dropped.
+    Recent,
+    /// The earliest ordered broadcast that waited long enough.
+    Order,
 }
 
 impl Timer {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 16] = [
         Self::ProbeRound,
         Self::Probe,
         Self::Relay,
@@ -44,6 +56,12 @@ impl Timer {
         Self::Compare,
         Self::Leave,
         Self::Tombstone,
+        Self::Request,
+        Self::Hop,
+        Self::CopyAck,
+        Self::Pull,
+        Self::Recent,
+        Self::Order,
     ];
 }
 
@@ -74,6 +92,11 @@ impl Timers {
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.0[timer as usize] != Instant::MAX
+    }
+
+    /// When it is due; never if it is not set.
+    pub(crate) fn at(&self, timer: Timer) -> Instant {
+        self.0[timer as usize]
     }
 
     /// The earliest deadline.

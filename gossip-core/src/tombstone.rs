@@ -46,7 +46,7 @@ impl<A: Address> Context<A> {
     }
 
     fn drop_row(&mut self, slot: Slot, cause: Cause) {
-        self.view.take_out(slot);
+        self.take_out(slot);
         self.news.forget(slot);
         let Some(row) = self.table.remove(slot, self.now) else { return };
         let mut member = row.member;

@@ -46,10 +46,14 @@ impl View {
         self.live.len() + 1
     }
 
-    /// Puts a member among the live, at a random place among those not yet probed in this round.
-    pub(crate) fn put_live(&mut self, slot: Slot, rng: &mut Rng) {
-        if matches!(self.place(slot), Place::Live(_)) {
-            return;
+    pub(crate) fn is_live(&self, slot: Slot) -> bool {
+        matches!(self.place(slot), Place::Live(_))
+    }
+
+    /// Puts a member among the live, at a random place among those not yet probed in this round; `false` if it is there.
+    pub(crate) fn put_live(&mut self, slot: Slot, rng: &mut Rng) -> bool {
+        if self.is_live(slot) {
+            return false;
         }
         self.take_out(slot);
         let last = self.live.len();
@@ -58,6 +62,7 @@ impl View {
         self.live.swap(chosen, last);
         self.note_live(chosen);
         self.note_live(last);
+        true
     }
 
     /// Puts a member among the dead.

@@ -4,10 +4,14 @@
 //! `kind, length, payload`, so that a receiver can skip kinds from the future. Payloads are postcard, decoded in place:
 //! nothing is allocated, and nothing nests.
 
+mod application;
 mod envelope;
 mod member;
 mod message;
 
+pub(crate) use application::{
+    Compare, CopyHeader, DirectHeader, LONGEST_HEADER, Letter, MAX_PATH, ReplyHeader, RequestHeader, RunEntry,
+};
 pub(crate) use envelope::{Envelope, HEADER, Opened, TRAILER, cluster_hash, open, seal};
 #[cfg(test)]
 pub(crate) use member::Entries;

@@ -133,6 +133,69 @@ fn a_contested_node_tries_its_seeds_too() {
 }
 
 #[test]
+fn a_contested_node_notices_that_a_seed_it_knew_is_not_there_any_more() {
+    let config = Config::lan("test");
+    let mut net = Net::cluster(4, &config);
+    let now = net.now;
+    net.clear_events();
+    net.node(3).set_seeds(now, vec![0]);
+    let has_answered = |net: &Net| {
+        net.hosts[3].events.iter().any(|(_, event)| matches!(event, Event::JoinAccepted { address: 0, .. }))
+    };
+    assert!(net.run_until(secs(60), has_answered).is_some(), "so it is known who is there");
+    let rival = net.start(4, config.clone());
+    net.join(rival, 0);
+    net.run(secs(5));
+    assert_eq!(net.node(3).phase(), Phase::Contested);
+    // The cluster moves to other addresses, as in a new deployment; the seed's name leads to one of them.
+    for who in [0, 1, 2, rival] {
+        net.kill(who);
+    }
+    net.clear_events();
+    net.run(secs(120));
+    let is_told = |event: &Event<usize>| matches!(event, Event::JoinFailed { address: 0, .. });
+    assert!(net.hosts[3].events.iter().any(|(_, event)| is_told(event)), "so that the name is looked up again");
+    let seed = net.start(21, config);
+    let now = net.now;
+    net.node(3).set_seeds(now, vec![seed]);
+    net.run(secs(60));
+    assert_eq!(net.node(3).phase(), Phase::Active);
+}
+
+#[test]
+fn a_contested_node_that_is_left_alone_takes_part_again_and_lets_others_in() {
+    let mut net = with_impostor(0);
+    net.run(secs(10));
+    assert_eq!(net.node(1).phase(), Phase::Contested);
+    // All others die before the first of them has noticed that the rival is dead.
+    for who in [5, 0, 2, 3, 4] {
+        net.kill(who);
+    }
+    let newcomer = net.start(30, Config::lan("test"));
+    let now = net.now;
+    net.node(newcomer).set_seeds(now, vec![1]);
+    net.run(secs(200));
+    assert_eq!(net.node(1).phase(), Phase::Active);
+    assert!(net.node(newcomer).member(id(2)).is_some_and(|member| member.state == MemberState::Alive));
+}
+
+#[test]
+fn a_contested_node_that_was_cut_off_for_long_goes_quiet_again() {
+    let mut net = with_impostor(0);
+    net.run(secs(10));
+    net.reaches = |from, to| from != 1 && to != 1;
+    net.run(secs(120));
+    assert_eq!(net.node(1).phase(), Phase::Active, "nobody is there");
+    net.clear_events();
+    net.reaches = |_, _| true;
+    net.run(secs(120));
+    assert_eq!((net.node(1).phase(), net.node(5).phase()), (Phase::Contested, Phase::Active));
+    for who in [0, 2, 3, 4] {
+        assert!(net.changes(who).is_empty(), "{:?}", net.changes(who));
+    }
+}
+
+#[test]
 fn a_contested_node_declares_nobody_dead() {
     let mut net = Net::cluster(4, &Config::lan("test"));
     let teller = net.node(1).incarnation().epoch.as_u64();

@@ -6,12 +6,27 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use gossip_core::{Config, Epoch, Identity, Instant, Node, NodeId, Value};
+use bytes::{Bytes, BytesMut};
+use gossip_core::{
+    BroadcastOptions, Config, Delivery, Epoch, Identity, Instant, MessageType, Node, NodeId, Reliability, Value,
+};
 
 /// Name in the document, sender, and kind of the first message.
 const NAMES: [(&str, (usize, u8)); 6] =
     [("join", (1, 8)), ("table", (0, 5)), ("ping", (0, 1)), ("ack", (1, 2)), ("digest", (1, 11)), ("metadata", (1, 6))];
+
+/// The same of the messages of applications.
+const MESSAGES: [(&str, (usize, u8)); 9] = [
+    ("baseline", (0, 5)),
+    ("direct", (0, 16)),
+    ("request", (0, 17)),
+    ("reply", (1, 18)),
+    ("copy", (0, 19)),
+    ("copyack", (1, 20)),
+    ("recent", (0, 21)),
+    ("pull", (1, 22)),
+    ("compare", (1, 24)),
+];
 
 const DOCUMENT: &str = include_str!("../../docs/WIRE.md");
 
@@ -20,6 +35,8 @@ struct Pair {
     nodes: [Node<SocketAddr>; 2],
     /// Packets by sender and the kind of their first message, the first of each.
     seen: BTreeMap<(usize, u8), Vec<u8>>,
+    /// The kind of those that get lost.
+    lost: Option<u8>,
 }
 
 fn address(host: usize) -> SocketAddr {
@@ -35,7 +52,7 @@ impl Pair {
             let identity = Identity::new(id, address(host), epoch).with_tags(["blue"]);
             Node::new(identity, Config::lan("vectors"), [u8::try_from(host).unwrap(); 32], now).unwrap()
         });
-        Self { now, nodes, seen: BTreeMap::new() }
+        Self { now, nodes, seen: BTreeMap::new(), lost: None }
     }
 
     fn settle(&mut self) {
@@ -48,6 +65,9 @@ impl Pair {
                     quiet = false;
                     let mut packet = buffer.split();
                     self.seen.entry((host, packet[40])).or_insert_with(|| packet.to_vec());
+                    if self.lost == Some(packet[40]) {
+                        continue;
+                    }
                     let peer = &mut self.nodes[1 - host];
                     match transmit.channel {
                         gossip_core::Channel::Datagram => peer.handle_datagram(self.now, address(host), &mut packet),
@@ -88,6 +108,35 @@ fn written() -> BTreeMap<&'static str, Vec<u8>> {
         .collect()
 }
 
+/// A broadcasts while it is alone; B joins; they talk; then all copies get lost.
+fn written_messages() -> BTreeMap<&'static str, Vec<u8>> {
+    let mut pair = Pair::new();
+    let (kind, plain) = (MessageType::user(200).unwrap(), BroadcastOptions::new());
+    let text = Bytes::from_static;
+    pair.nodes[0].broadcast(pair.now, kind, text(b"before"), plain).unwrap();
+    pair.nodes[1].join(pair.now, address(0)).unwrap();
+    pair.settle();
+    pair.run(Duration::from_secs(5));
+    let (now, other) = (pair.now, pair.nodes[1].id());
+    pair.nodes[0].send(now, other, kind, text(b"hello"), Reliability::BestEffort).unwrap();
+    pair.nodes[0].request(now, other, kind, text(b"question"), now + Duration::from_secs(2)).unwrap();
+    pair.settle();
+    let token = std::iter::from_fn(|| pair.nodes[1].poll_delivery()).find_map(|delivery| match delivery {
+        Delivery::Request { token, .. } => Some(token),
+        _ => None,
+    });
+    pair.nodes[1].reply(now, token.unwrap(), text(b"answer")).unwrap();
+    pair.nodes[0].broadcast(now, kind, text(b"to all"), plain.ordered().tag("blue")).unwrap();
+    pair.settle();
+    pair.run(Duration::from_millis(100));
+    pair.lost = Some(19);
+    pair.nodes[0].broadcast(pair.now, kind, text(b"lost"), plain.tag("blue")).unwrap();
+    pair.settle();
+    pair.run(Duration::from_secs(4));
+    let named = |(name, key)| (name, pair.seen.remove(&key).unwrap_or_else(|| panic!("no {name} was sent")));
+    MESSAGES.into_iter().map(named).collect()
+}
+
 /// The packet in the block of this name.
 fn documented(name: &str) -> Vec<u8> {
     let (_, rest) = DOCUMENT.split_once(&format!("```{name}\n")).expect("the document has a block of this name");
@@ -98,7 +147,7 @@ fn documented(name: &str) -> Vec<u8> {
 
 #[test]
 fn the_document_shows_what_nodes_write() {
-    for (name, packet) in written() {
+    for (name, packet) in written().into_iter().chain(written_messages()) {
         assert_eq!(packet, documented(name), "{name} is now {packet:02x?}");
     }
 }

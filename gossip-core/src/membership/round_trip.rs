@@ -29,6 +29,19 @@ impl RoundTrip {
         let expected = u64::from(self.smoothed) + 4 * u64::from(self.variation);
         Duration::from_micros(expected).clamp(longest / 10, longest)
     }
+
+    /// How long to wait before what was not acknowledged is sent again; nothing until measured.
+    pub(crate) fn retransmission(self, shortest: Duration, longest: Duration) -> Option<Duration> {
+        let expected = u64::from(self.smoothed) + 4 * u64::from(self.variation);
+        (self.smoothed > 0).then(|| Duration::from_micros(expected).clamp(shortest, longest.max(shortest)))
+    }
+
+    /// The same, where `typical` is usual among all: the variation of a few samples says little, so no more than twice the round
+    /// trip is waited beyond that.
+    pub(crate) fn retransmission_among(self, typical: Duration, shortest: Duration, longest: Duration) -> Duration {
+        let most = typical.max(Duration::from_micros(2 * u64::from(self.smoothed)));
+        self.retransmission(shortest, longest).map_or(typical, |expected| expected.min(most))
+    }
 }
 
 #[cfg(test)]

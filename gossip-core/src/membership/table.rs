@@ -121,6 +121,15 @@ impl<A: Address> Table<A> {
         self.by_id.find(self.hash.hash_one(id), is_it).copied()
     }
 
+    /// The same as [`find`](Self::find), for a member that is likely in `slot`. In a table of thousands this spares most
+    /// of what a packet costs: the places of the index are spread over memory that no cache holds.
+    pub(crate) fn find_at(&self, slot: Option<Slot>, id: NodeId) -> Option<Slot> {
+        let is_there = |&slot: &Slot| {
+            self.rows.get(slot.index()).is_some_and(|row| row.as_ref().is_some_and(|row| row.member.id == id))
+        };
+        slot.filter(is_there).or_else(|| self.find(id))
+    }
+
     pub(crate) fn row(&self, slot: Slot) -> &Row<A> {
         self.rows[slot.index()].as_ref().expect("a slot is only kept while its row is there")
     }

@@ -57,6 +57,8 @@ impl<A: Address> Node<A> {
         self.advance(now);
         self.leave.begin(&mut self.cx)?;
         self.joining.abandon(&mut self.cx);
+        self.requests.arm(&mut self.cx);
+        self.follow_up();
         Ok(())
     }
 

@@ -15,10 +15,12 @@ use crate::transmit::Channel;
 use crate::wire::{self, Envelope, Message, Messages, Opened, Tail};
 
 /// Where a packet came from, and how.
-struct Origin<A> {
-    address: A,
-    channel: Channel,
-    envelope: Envelope,
+pub(super) struct Origin<A> {
+    pub(super) address: A,
+    pub(super) channel: Channel,
+    pub(super) envelope: Envelope,
+    /// Where the sender stood in the table when the packet came.
+    pub(super) near: Option<Slot>,
 }
 
 impl<A: Address> Node<A> {
@@ -43,10 +45,11 @@ impl<A: Address> Node<A> {
             self.cx.drop(DropReason::Quiet);
             return;
         }
-        let origin = Origin { address: from, channel, envelope };
+        let near = self.cx.table.find_at(self.prober.asked(), envelope.sender);
+        let origin = Origin { address: from, channel, envelope, near };
         if envelope.sender == self.cx.id() {
             self.receive_from_same_id(&origin, messages);
-        } else if self.is_stale(envelope) {
+        } else if near.is_some_and(|slot| self.cx.table.member(slot).incarnation.epoch > envelope.epoch) {
             self.receive_stale(&origin, messages);
         } else {
             self.receive_valid(&origin, messages);
@@ -69,11 +72,6 @@ impl<A: Address> Node<A> {
         } else if packet.get(wire::HEADER) == Some(&MessageKind::Join.code()) {
             self.cx.outbox.push(Pending::Reject { to: from.clone(), reason: ours });
         }
-    }
-
-    fn is_stale(&self, envelope: Envelope) -> bool {
-        let known = self.cx.table.find(envelope.sender);
-        known.is_some_and(|slot| self.cx.table.member(slot).incarnation.epoch > envelope.epoch)
     }
 
     /// From an earlier start of a member: it is told what is known of its id, if it asks for anything.
@@ -204,6 +202,9 @@ impl<A: Address> Node<A> {
     fn receive_accept(&mut self, origin: &Origin<A>, accept: wire::Accept) {
         let by = origin.envelope.sender;
         self.healing.note_answer(&origin.address, by);
+        if !accept.more && self.joining.is_newcomer_at(&origin.address) {
+            self.broadcaster.note_joined(&self.cx);
+        }
         let began = self.joining.began_at(&origin.address);
         self.joining.handle_accept(&mut self.cx, &origin.address, by, accept.more);
         if accept.more {
@@ -243,7 +244,8 @@ impl<A: Address> Node<A> {
                     return;
                 }
                 let (to, channel, sequence) = (from.clone(), origin.channel, ping.sequence);
-                self.cx.outbox.push(Pending::Ack { to, channel, sequence, prober: sender });
+                let near = origin.near;
+                self.cx.outbox.push(Pending::Ack { to, channel, sequence, prober: sender, near });
                 if self.cx.is_active() {
                     self.anti_entropy.handle_root(&mut self.cx, sender, ping.root.0);
                 }
@@ -258,7 +260,7 @@ impl<A: Address> Node<A> {
             Message::Difference(difference) => self.cx.handle_difference(from, difference.wanted),
             // Only a node that has this one's id sends it, and that case is handled before.
             Message::Conflict(_) => self.cx.drop(DropReason::Unexpected),
-            _ => {}
+            other => self.receive_application(origin, other),
         }
     }
 
@@ -268,7 +270,7 @@ impl<A: Address> Node<A> {
         if behind.is_empty() || !self.cx.is_active() {
             return;
         }
-        let to = match (origin.channel, self.cx.table.find(origin.envelope.sender)) {
+        let to = match (origin.channel, self.cx.table.find_at(origin.near, origin.envelope.sender)) {
             (Channel::Stream, _) => origin.address.clone(),
             (Channel::Datagram, Some(slot)) if slot != Slot::MYSELF => self.cx.table.member(slot).address.clone(),
             (Channel::Datagram, _) => return,

@@ -72,7 +72,7 @@ proptest! {
 fn every_member_is_probed_once_in_a_round_even_if_members_come_and_go() {
     let mut rng = Rng::from_seed([4; 32]);
     let mut view = View::default();
-    (1..=20).for_each(|slot| view.put_live(Slot::for_tests(slot), &mut rng));
+    assert!((1..=20).all(|slot| view.put_live(Slot::for_tests(slot), &mut rng)));
     let mut probed: Vec<_> = (0..10).filter_map(|_| view.next_to_probe(&mut rng)).collect();
     let gone = [probed[3], *view.live().last().expect("not empty")];
     for slot in gone {

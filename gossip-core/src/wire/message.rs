@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::identity::{Address, Incarnation, NodeId, Versions};
 use crate::membership::BUCKETS;
 use crate::stats::MessageKind;
+use crate::wire::application::{
+    Compare, CopyHeader, DirectHeader, Hops, LONGEST_HEADER, Letter, ReplyHeader, RequestHeader, Runs,
+};
 use crate::wire::member::{Claim, Delta, MetadataWants};
 
 /// Fewest buckets that fingerprints are exchanged in.
@@ -132,6 +135,15 @@ pub(crate) enum Message<'a, A> {
     Digest(Digest<'a>),
     Difference(Difference<'a>),
     Conflict(Conflict<A>),
+    Direct(Letter<'a, DirectHeader>),
+    Request(Letter<'a, RequestHeader>),
+    Reply(Letter<'a, ReplyHeader>),
+    Copy(Letter<'a, CopyHeader<'a>>),
+    CopyAck(Hops<'a>),
+    Recent(Runs<'a>),
+    Pull(Runs<'a>),
+    Baseline(Runs<'a>),
+    Compare(Compare<'a>),
     /// A kind from the future.
     Unknown,
 }
@@ -153,6 +165,15 @@ impl MessageKind {
             Self::Digest => 11,
             Self::Difference => 12,
             Self::Conflict => 13,
+            Self::Direct => 16,
+            Self::Request => 17,
+            Self::Reply => 18,
+            Self::Copy => 19,
+            Self::CopyAck => 20,
+            Self::Recent => 21,
+            Self::Pull => 22,
+            Self::Baseline => 23,
+            Self::Compare => 24,
         }
     }
 
@@ -177,6 +198,15 @@ impl<A> Message<'_, A> {
             Self::Digest(_) => MessageKind::Digest,
             Self::Difference(_) => MessageKind::Difference,
             Self::Conflict(_) => MessageKind::Conflict,
+            Self::Direct(_) => MessageKind::Direct,
+            Self::Request(_) => MessageKind::Request,
+            Self::Reply(_) => MessageKind::Reply,
+            Self::Copy(_) => MessageKind::Copy,
+            Self::CopyAck(_) => MessageKind::CopyAck,
+            Self::Recent(_) => MessageKind::Recent,
+            Self::Pull(_) => MessageKind::Pull,
+            Self::Baseline(_) => MessageKind::Baseline,
+            Self::Compare(_) => MessageKind::Compare,
             Self::Unknown => return None,
         })
     }
@@ -262,6 +292,19 @@ fn decode<'a, A: Address>(code: u8, payload: &'a [u8]) -> Option<Message<'a, A>>
             Message::Difference(difference)
         }
         MessageKind::Conflict => Message::Conflict(fields(payload)?),
+        MessageKind::Direct => Message::Direct(Letter::decode(payload)?),
+        MessageKind::Request => Message::Request(Letter::decode(payload)?),
+        MessageKind::Reply => Message::Reply(Letter::decode(payload)?),
+        MessageKind::Copy => {
+            let letter: Letter<'a, CopyHeader<'a>> = Letter::decode(payload)?;
+            letter.header.is_valid().then_some(())?;
+            Message::Copy(letter)
+        }
+        MessageKind::CopyAck => Message::CopyAck(Hops::decode(payload)?),
+        MessageKind::Recent => Message::Recent(Runs::decode(payload)?),
+        MessageKind::Pull => Message::Pull(Runs::decode(payload)?),
+        MessageKind::Baseline => Message::Baseline(Runs::decode(payload)?),
+        MessageKind::Compare => Message::Compare(Compare::decode(payload)?),
     })
 }
 
@@ -302,6 +345,25 @@ impl<'b> Writer<'b> {
             self.buffer.truncate(start);
         }
         fitted
+    }
+
+    /// Writes a header and a payload whose length is known; tells whether both fitted.
+    pub(crate) fn put_letter(&mut self, kind: MessageKind, header: &impl Serialize, payload: &[u8]) -> bool {
+        let mut bytes = [0; LONGEST_HEADER];
+        let Ok(header) = postcard::to_slice(header, &mut bytes) else { return false };
+        let length = header.len() + payload.len();
+        let mut digits = [0; 5];
+        let Some(digits) = u32::try_from(length).ok().and_then(|length| postcard::to_slice(&length, &mut digits).ok())
+        else {
+            return false;
+        };
+        if self.room() < 1 + digits.len() + length {
+            return false;
+        }
+        for bytes in [&[kind.code()], &*digits, &*header, payload] {
+            self.buffer.put_slice(bytes);
+        }
+        true
     }
 
     /// Fills in the length of the message that began at `start`, making room where one byte is not enough for it.

@@ -2,13 +2,14 @@
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
 pub(crate) mod forge;
+pub(crate) mod messages;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use gossip_core::{
-    Cause, Channel, Config, Epoch, Event, Identity, Instant, MemberChange, MemberState, Node, NodeId, Stats,
+    Cause, Channel, Config, Delivery, Epoch, Event, Identity, Instant, MemberChange, MemberState, Node, NodeId, Stats,
 };
 
 pub(crate) type Addr = usize;
@@ -16,25 +17,38 @@ pub(crate) type Addr = usize;
 pub(crate) struct Net {
     pub(crate) now: Instant,
     pub(crate) hosts: Vec<Host>,
+    /// Shortest time on the way, and by how much it may be longer.
     pub(crate) latency: Duration,
+    pub(crate) jitter: Duration,
+    /// Datagrams that arrive twice, in percent.
+    pub(crate) duplicates: u32,
     /// Datagrams lost, in percent.
     pub(crate) loss: u32,
     /// Whether packets from one host reach another.
     pub(crate) reaches: fn(Addr, Addr) -> bool,
     pub(crate) datagrams_reach: fn(Addr, Addr) -> bool,
-    queue: BTreeMap<(Instant, u64), Delivery>,
+    queue: BTreeMap<(Instant, u64), Parcel>,
     tickets: u64,
     random: u64,
+    /// When the last message of a stream arrives, which the next one does not overtake.
+    streams: BTreeMap<(Addr, Addr), Instant>,
+    /// Timers of the hosts in order, and the one of each; `touched` are those that may have changed.
+    due: BTreeSet<(Instant, Addr)>,
+    armed: Vec<Option<Instant>>,
+    touched: Vec<Addr>,
 }
 
 pub(crate) struct Host {
     pub(crate) node: Option<Node<Addr>>,
     pub(crate) events: Vec<(Instant, Event<Addr>)>,
+    pub(crate) deliveries: Vec<(Instant, Delivery)>,
     pub(crate) paused: bool,
-    inbox: Vec<Delivery>,
+    /// Whether the application reads what is delivered.
+    pub(crate) reads: bool,
+    inbox: Vec<Parcel>,
 }
 
-struct Delivery {
+struct Parcel {
     from: Addr,
     to: Addr,
     kind: Kind,
@@ -55,7 +69,7 @@ pub(crate) fn secs(seconds: u64) -> Duration {
 
 impl Host {
     pub(crate) fn down() -> Self {
-        Self { node: None, events: Vec::new(), paused: false, inbox: Vec::new() }
+        Self { node: None, events: Vec::new(), deliveries: Vec::new(), paused: false, reads: true, inbox: Vec::new() }
     }
 }
 
@@ -65,12 +79,18 @@ impl Net {
             now: Instant::from_micros(1_000_000),
             hosts: Vec::new(),
             latency: Duration::from_micros(300),
+            jitter: Duration::ZERO,
+            duplicates: 0,
             loss: 0,
             reaches: |_, _| true,
             datagrams_reach: |_, _| true,
             queue: BTreeMap::new(),
             tickets: 0,
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            streams: BTreeMap::new(),
+            due: BTreeSet::new(),
+            armed: Vec::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -85,6 +105,40 @@ impl Net {
         }
         net.run(secs(5));
         assert!(net.sees_alive(0..count), "the cluster formed");
+        net
+    }
+
+    /// `count` nodes with ids from 1 that know each other from the start, as if they had joined long ago.
+    pub(crate) fn acquainted(count: usize, config: &Config) -> Self {
+        Self::acquainted_from(11, count, config)
+    }
+
+    /// The same with another seed.
+    pub(crate) fn acquainted_from(seed: u64, count: usize, config: &Config) -> Self {
+        let mut net = Self::new(seed);
+        for number in 0..count {
+            net.start(number as u128 + 1, config.clone());
+        }
+        let epoch = Epoch::new(net.now.as_micros() / 1_000, 0).as_u64();
+        let mut messages: Vec<_> =
+            (0..count).map(|who| forge::claim(who as u128 + 1, (epoch, 0), 0, who, 0, 0)).collect();
+        messages.push((9, vec![0]));
+        let now = net.now;
+        let mut buffer = BytesMut::new();
+        for who in 0..count {
+            let host = usize::from(who == 0);
+            net.node(who).join(now, host).expect("joining can begin");
+            while net.node(who).poll_transmit(now, &mut buffer).is_some() {}
+            buffer.clear();
+            let mut table = forge::packet(host as u128 + 1, epoch, &messages);
+            net.node(who).handle_message(now, host, &mut table);
+            net.settle(who);
+        }
+        assert!(
+            net.hosts.iter().filter_map(|host| host.node.as_ref()).all(|node| node.live_count() == count),
+            "all know all"
+        );
+        net.clear_events();
         net
     }
 
@@ -109,6 +163,7 @@ impl Net {
         }
         let node = Node::new(identity, config, seed, self.now).expect("a valid configuration");
         self.hosts[address].node = Some(node);
+        self.touched.push(address);
     }
 
     pub(crate) fn join(&mut self, who: usize, through: usize) {
@@ -119,20 +174,24 @@ impl Net {
 
     pub(crate) fn kill(&mut self, who: usize) {
         self.hosts[who].node = None;
+        self.touched.push(who);
     }
 
     pub(crate) fn pause(&mut self, who: usize) {
         self.hosts[who].paused = true;
+        self.touched.push(who);
     }
 
     pub(crate) fn resume(&mut self, who: usize) {
         self.hosts[who].paused = false;
+        self.touched.push(who);
         for delivery in std::mem::take(&mut self.hosts[who].inbox) {
             self.deliver(delivery);
         }
     }
 
     pub(crate) fn node(&mut self, who: usize) -> &mut Node<Addr> {
+        self.touched.push(who);
         self.hosts[who].node.as_mut().expect("the node runs")
     }
 
@@ -200,6 +259,9 @@ impl Net {
         while let Some(event) = host.node.as_mut().and_then(Node::poll_event) {
             host.events.push((now, event));
         }
+        while let Some(delivery) = host.node.as_mut().filter(|_| host.reads).and_then(Node::poll_delivery) {
+            host.deliveries.push((now, delivery));
+        }
     }
 
     pub(crate) fn send(&mut self, from: Addr, to: Addr, channel: Channel, packet: Vec<u8>) {
@@ -208,13 +270,24 @@ impl Net {
             Channel::Datagram => {
                 let lost = self.next_random() % 100 < u64::from(self.loss);
                 if arrives && (self.datagrams_reach)(from, to) && !lost {
-                    self.enqueue(Delivery { from, to, kind: Kind::Packet(channel, packet) });
+                    if self.duplicates > 0 && self.next_random() % 100 < u64::from(self.duplicates) {
+                        let at = self.arrival();
+                        self.enqueue(at, Parcel { from, to, kind: Kind::Packet(channel, packet.clone()) });
+                    }
+                    let at = self.arrival();
+                    self.enqueue(at, Parcel { from, to, kind: Kind::Packet(channel, packet) });
                 }
             }
-            Channel::Stream if arrives && self.is_up(to) => {
-                self.enqueue(Delivery { from, to, kind: Kind::Packet(channel, packet) });
+            Channel::Stream => {
+                let up = arrives && self.is_up(to);
+                let kind = if up { Kind::Packet(channel, packet) } else { Kind::Unreachable };
+                let (from, to) = if up { (from, to) } else { (to, from) };
+                let at = self.arrival();
+                let last = self.streams.entry((from, to)).or_insert(at);
+                *last = at.max(*last);
+                let at = *last;
+                self.enqueue(at, Parcel { from, to, kind });
             }
-            Channel::Stream => self.enqueue(Delivery { from: to, to: from, kind: Kind::Unreachable }),
         }
     }
 
@@ -222,19 +295,36 @@ impl Net {
         self.hosts.get(address).is_some_and(|host| host.node.is_some())
     }
 
-    fn enqueue(&mut self, delivery: Delivery) {
+    fn arrival(&mut self) -> Instant {
+        let jitter = u64::try_from(self.jitter.as_micros()).expect("short");
+        let extra = if jitter == 0 { 0 } else { self.next_random() % jitter };
+        self.now + self.latency + Duration::from_micros(extra)
+    }
+
+    fn enqueue(&mut self, at: Instant, parcel: Parcel) {
         self.tickets += 1;
-        self.queue.insert((self.now + self.latency, self.tickets), delivery);
+        self.queue.insert((at, self.tickets), parcel);
+    }
+
+    /// Brings the timers up to date.
+    fn rearm(&mut self) {
+        for who in std::mem::take(&mut self.touched) {
+            self.armed.resize(self.hosts.len().max(self.armed.len()), None);
+            if let Some(at) = self.armed[who].take() {
+                self.due.remove(&(at, who));
+            }
+            let host = &self.hosts[who];
+            let at = host.node.as_ref().filter(|_| !host.paused).and_then(Node::poll_timeout);
+            self.armed[who] = at;
+            self.due.extend(at.map(|at| (at, who)));
+        }
     }
 
     /// Does what happens next, if it happens before `end`.
     fn step(&mut self, end: Instant) -> bool {
+        self.rearm();
         let packet = self.queue.keys().next().map(|&(at, _)| at);
-        let timer = self.hosts.iter().enumerate().filter(|(_, host)| !host.paused).filter_map(|(who, host)| {
-            let at = host.node.as_ref()?.poll_timeout()?;
-            Some((at, who))
-        });
-        let timer = timer.min();
+        let timer = self.due.first().copied();
         let next = packet.into_iter().chain(timer.map(|(at, _)| at)).min();
         let Some(next) = next.filter(|&next| next <= end) else { return false };
         self.now = self.now.max(next);
@@ -250,10 +340,11 @@ impl Net {
         true
     }
 
-    fn deliver(&mut self, delivery: Delivery) {
+    fn deliver(&mut self, delivery: Parcel) {
         let now = self.now;
         let to = delivery.to;
         let Some(host) = self.hosts.get_mut(to) else { return };
+        self.touched.push(to);
         if host.paused {
             host.inbox.push(delivery);
             return;
