@@ -1,4 +1,4 @@
-//! Functions of the application that are called for events, each in a task of its own.
+//! Functions of the application, each in a task of its own, and those that are called for events.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -9,13 +9,12 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender};
 use tracing::{error, warn};
 
+use crate::CallbackId;
 use crate::runtime::{Runtime, within};
-use crate::shared::Shared;
-use crate::stats::Counter;
-use crate::{CallbackId, Event};
+use crate::subscribe::{Notice, Subscribers};
 
 /// How long stopping waits for callbacks to finish what waits for them.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The tasks of all callbacks, so that stopping can wait for them.
 #[derive(Debug)]
@@ -31,28 +30,25 @@ impl Callbacks {
     }
 
     /// Calls `call` for each event from now on.
-    pub(crate) fn spawn<R: Runtime>(
+    pub(crate) fn spawn<R: Runtime, T: Notice>(
         &self,
         runtime: &R,
-        shared: &Arc<Shared>,
-        mut call: impl FnMut(&Event) + Send + 'static,
+        subscribers: &Arc<Subscribers<T>>,
+        mut call: impl FnMut(&T) + Send + 'static,
     ) -> CallbackId {
-        let (id, mut events) = shared.subscribers.add();
-        let Some(task) = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
-            return id;
-        };
-        let shared = Arc::clone(shared);
+        let (id, mut events) = subscribers.add();
+        let Some(task) = self.task() else { return id };
+        let subscribers = Arc::clone(subscribers);
         runtime.spawn(async move {
             while let Some(event) = events.next().await {
                 if events.is_removed() {
                     break;
                 }
-                if let Event::Missed { count } = event {
+                if let Some(count) = event.missed_count() {
                     warn!(count, "a callback is slow: events were dropped; make it return sooner");
                 }
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| call(&event))) {
-                    shared.counters.count(Counter::CallbackPanics);
-                    shared.subscribers.remove(id);
+                    subscribers.remove_panicked(id);
                     error!(panic = text_of(&*panic), "a callback panicked and was removed");
                     break;
                 }
@@ -62,11 +58,27 @@ impl Callbacks {
         id
     }
 
+    /// Held by a task of a callback for as long as it runs; `None` if the node stops.
+    pub(crate) fn task(&self) -> Option<Sender<Infallible>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Runs the task of a handler, which ends by itself when the node has stopped.
+    pub(crate) fn run<R: Runtime>(&self, runtime: &R, work: impl Future<Output = ()> + Send + 'static) {
+        let task = self.task();
+        runtime.spawn(async move {
+            work.await;
+            drop(task);
+        });
+    }
+
     /// Waits a little for the callbacks to end, after their subscriptions were closed.
     pub(crate) async fn finish<R: Runtime>(&self, runtime: &R) {
         drop(self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take());
         if within(runtime, PATIENCE, self.ended.recv()).await.is_none() {
-            warn!("a callback is still running after {PATIENCE:?}; the node is shut down without waiting for it");
+            warn!(
+                "a callback or a handler is still running after {PATIENCE:?}; the node is shut down without waiting for it"
+            );
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The handle to a running node.
 
+mod groups;
+mod messages;
+mod rounds;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::Guard;
 use async_channel::{Receiver, Sender};
@@ -17,6 +21,7 @@ use crate::callback::Callbacks;
 use crate::command::{Command, Joined, Reply};
 use crate::pump::Clock;
 use crate::resolve::Lookup;
+use crate::round::Pace;
 use crate::seeds::SeedWord;
 use crate::shared::Shared;
 use crate::start;
@@ -34,6 +39,30 @@ pub struct Cluster<R: Runtime> {
     handle: Arc<Handle<R>>,
 }
 
+/// A handle that does not keep the node running; see [`Cluster::downgrade`].
+pub struct WeakCluster<R: Runtime> {
+    handle: Weak<Handle<R>>,
+}
+
+impl<R: Runtime> WeakCluster<R> {
+    /// The node, if somebody still has a handle to it.
+    pub fn upgrade(&self) -> Option<Cluster<R>> {
+        self.handle.upgrade().map(|handle| Cluster { handle })
+    }
+}
+
+impl<R: Runtime> Clone for WeakCluster<R> {
+    fn clone(&self) -> Self {
+        Self { handle: Weak::clone(&self.handle) }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for WeakCluster<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakCluster").finish_non_exhaustive()
+    }
+}
+
 /// What all handles share. Its drop closes the command queue, by which the node knows that nobody is left.
 pub(crate) struct Handle<R> {
     pub(crate) runtime: R,
@@ -42,12 +71,15 @@ pub(crate) struct Handle<R> {
     pub(crate) seed_words: Sender<SeedWord>,
     pub(crate) lookup: Lookup<R>,
     pub(crate) clock: Clock,
-    pub(crate) callbacks: Callbacks,
+    pub(crate) callbacks: Arc<Callbacks>,
+    /// How gossip callbacks are called at first.
+    pub(crate) pace: Pace,
     /// Closed when the last task of the node has ended.
     pub(crate) tasks: Receiver<Infallible>,
     pub(crate) id: NodeId,
     pub(crate) address: SocketAddr,
     pub(crate) bind_address: SocketAddr,
+    pub(crate) max_datagram: usize,
 }
 
 /// What came of leaving.
@@ -75,6 +107,11 @@ impl<R: Runtime> Cluster<R> {
     /// The id of this node.
     pub fn id(&self) -> NodeId {
         self.handle.id
+    }
+
+    /// A handle that does not keep the node running, for functions that the node itself owns.
+    pub fn downgrade(&self) -> WeakCluster<R> {
+        WeakCluster { handle: Arc::downgrade(&self.handle) }
     }
 
     /// The address that this node advertises.
@@ -179,7 +216,7 @@ impl<R: Runtime> Cluster<R> {
     /// Stops the node at once, without leaving: peers will find that it does not answer.
     ///
     /// When it returns, the sockets are closed and the node's tasks have ended. Callbacks are given the events that
-    /// wait for them, for at most a second.
+    /// wait for them, and calls of handlers that are under way go on, for at most a second; no further call begins.
     pub async fn shutdown(&self) {
         // Failure means that the node is stopping already.
         let _ = self.handle.commands.send(Command::Shutdown).await;
@@ -283,7 +320,7 @@ impl<R: Runtime> Cluster<R> {
     /// node running.
     pub fn on_event(&self, mut call: impl FnMut(&Event) + Send + 'static) -> CallbackId {
         let Handle { runtime, shared, callbacks, .. } = &*self.handle;
-        callbacks.spawn(runtime, shared, move |event| call(event))
+        callbacks.spawn(runtime, &shared.subscribers, move |event| call(event))
     }
 
     /// Calls a function for each change of a member from now on; see [`on_event`](Self::on_event).
@@ -307,7 +344,8 @@ impl<R: Runtime> Cluster<R> {
 
     /// Removes a callback; whether there was one. It is not called for further events; a call under way is finished.
     pub fn remove_callback(&self, id: CallbackId) -> bool {
-        self.handle.shared.subscribers.remove(id)
+        let shared = &self.handle.shared;
+        shared.subscribers.remove(id) || shared.rounds.remove(id)
     }
 
     async fn ask<T, E>(&self, command: impl FnOnce(Reply<T, E>) -> Command) -> Result<T, CommandError<E>> {

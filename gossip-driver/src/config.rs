@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gossip_core::{ConfigError, NodeId, Value};
 
+use crate::codec::{self, Codec, Postcard};
 use crate::resolve::Resolver;
 
 /// Settings of a node. Start from a preset, change what differs, and hand it to
@@ -49,14 +50,16 @@ pub struct Config {
     ///
     /// Too short drops peers on slow paths; too long lets strangers hold more of the places for new connections.
     pub first_frame_timeout: Duration,
-    /// How long an unused connection is kept by the node that opened it; the other keeps it twice as long. Longer than
-    /// `first_frame_timeout`, up to 24 h.
+    /// How long an unused connection is kept by the node that opened it; the other keeps it twice as long. One that an
+    /// answer is to come over is in use. Longer than `first_frame_timeout`, up to 24 h.
     ///
     /// Shorter saves file handles; longer saves dials.
     pub idle_timeout: Duration,
 
     /// Most incoming connections, and apart from them most outgoing ones; the one that was unused for longest gives
-    /// way, unless something waits to be written to it. 4 to 1 million.
+    /// way, unless something waits to be written to it or an answer is to come over it. Where none gives way, incoming
+    /// ones are refused, and messages wait for a free one: requests until they end, others for about `write_timeout`.
+    /// 4 to 1 million.
     pub max_connections: usize,
     /// Most incoming connections that have not shown a valid message yet; the oldest gives way. 1 up to
     /// `max_connections`.
@@ -69,11 +72,28 @@ pub struct Config {
     /// Most bytes held for large stream messages that are still arriving, beyond 64 KiB for each connection. At least
     /// one message of `protocol.max_message`. A connection that would exceed it is closed.
     pub receive_queue_bytes: usize,
-    /// Commands waiting for the node; callers wait beyond it. 1 to 1 million.
+    /// Commands waiting for the node, and apart from them messages and requests to be sent; callers wait beyond it. 1 to 1 million.
     pub command_queue: usize,
     /// Events waiting for each subscriber or callback; beyond it the oldest are dropped and the loss is reported. 1 to
     /// 1 million.
     pub event_queue: usize,
+    /// Time between two calls of a gossip callback while it is quick; see [`Cluster::on_gossip`](crate::Cluster::on_gossip).
+    /// 10 ms to 1 h.
+    pub on_gossip_interval: Duration,
+    /// The same while it is slow. At least `on_gossip_interval`, up to 24 h.
+    pub on_gossip_max_interval: Duration,
+    /// What writes and reads the values in messages; the same at all nodes.
+    pub codec: Arc<dyn Codec>,
+    /// Message content of at least so many bytes is compressed if that makes it smaller. `None` never compresses.
+    pub compress_from: Option<usize>,
+    /// Messages, or requests, waiting for each handler, and messages for each reader; beyond it messages are dropped and
+    /// the loss is reported, requests are refused as overloaded. 1 to 1 million. Their bytes are bounded by
+    /// `protocol.max_delivery_bytes`.
+    pub message_queue: usize,
+    /// Calls of each handler that are under way at the same time. 1 to 1 million.
+    ///
+    /// Small makes others wait for those that wait; large takes memory for each.
+    pub max_handlers: usize,
     /// Datagrams, and stream messages, handled before the node looks at anything else. 1 to 10,000.
     ///
     /// Small adds overhead under load; large delays timers.
@@ -103,11 +123,17 @@ impl Config {
             idle_timeout: Duration::from_mins(1),
             max_connections: 1_024,
             max_unproven: 128,
-            link_queue_bytes: 8 << 20,
+            link_queue_bytes: 16 << 20,
             total_queue_bytes: 128 << 20,
             receive_queue_bytes: 64 << 20,
             command_queue: 256,
             event_queue: 4_096,
+            on_gossip_interval: Duration::from_secs(5),
+            on_gossip_max_interval: Duration::from_secs(20),
+            codec: Arc::new(Postcard),
+            compress_from: Some(256),
+            message_queue: 4_096,
+            max_handlers: 1_024,
             receive_budget: 64,
             socket_receive_buffer: 2 << 20,
             socket_send_buffer: 1 << 20,
@@ -206,6 +232,13 @@ impl Config {
         self
     }
 
+    /// Sets what writes and reads the values in messages.
+    #[must_use]
+    pub fn codec(mut self, codec: impl Codec) -> Self {
+        self.codec = Arc::new(codec);
+        self
+    }
+
     /// Checks every setting and how they fit together. Addresses are checked when the node starts.
     ///
     /// # Errors
@@ -230,6 +263,12 @@ impl Config {
         within("receive_queue_bytes", &self.receive_queue_bytes, message..=MOST)?;
         within("command_queue", &self.command_queue, 1..=1_000_000)?;
         within("event_queue", &self.event_queue, 1..=1_000_000)?;
+        let hour = Duration::from_hours(1);
+        within("on_gossip_interval", &self.on_gossip_interval, ms(10)..=hour)?;
+        within("on_gossip_max_interval", &self.on_gossip_max_interval, self.on_gossip_interval..=24 * hour)?;
+        within("message_queue", &self.message_queue, 1..=1_000_000)?;
+        within("max_handlers", &self.max_handlers, 1..=1_000_000)?;
+        codec::validate(&*self.codec)?;
         within("receive_budget", &self.receive_budget, 1..=10_000)?;
         within("socket_receive_buffer", &self.socket_receive_buffer, 0..=GIB)?;
         within("socket_send_buffer", &self.socket_send_buffer, 0..=GIB)
@@ -264,6 +303,11 @@ setters! {
     receive_queue_bytes: usize,
     command_queue: usize,
     event_queue: usize,
+    on_gossip_interval: Duration,
+    on_gossip_max_interval: Duration,
+    compress_from: Option<usize>,
+    message_queue: usize,
+    max_handlers: usize,
     receive_budget: usize,
     socket_receive_buffer: usize,
     socket_send_buffer: usize,
@@ -314,7 +358,7 @@ mod tests {
     #[test]
     fn an_error_names_the_field_and_the_range() {
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 16] = [
+        let cases: [(&str, Spoil); 20] = [
             ("probe_interval", |c| c.protocol.probe_interval = Duration::ZERO),
             ("dial_timeout", |c| c.dial_timeout = c.protocol.join_timeout * 2),
             ("write_timeout", |c| c.write_timeout = Duration::ZERO),
@@ -328,6 +372,10 @@ mod tests {
             ("receive_queue_bytes", |c| c.receive_queue_bytes = 0),
             ("command_queue", |c| c.command_queue = 0),
             ("event_queue", |c| c.event_queue = 0),
+            ("on_gossip_interval", |c| c.on_gossip_interval = Duration::ZERO),
+            ("on_gossip_max_interval", |c| c.on_gossip_max_interval = c.on_gossip_interval / 2),
+            ("message_queue", |c| c.message_queue = 0),
+            ("max_handlers", |c| c.max_handlers = 0),
             ("receive_budget", |c| c.receive_budget = 0),
             ("socket_receive_buffer", |c| c.socket_receive_buffer = usize::MAX),
             ("socket_send_buffer", |c| c.socket_send_buffer = usize::MAX),

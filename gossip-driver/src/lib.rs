@@ -24,20 +24,32 @@
 
 mod address;
 mod callback;
+mod calls;
 mod cluster;
+mod codec;
 mod command;
 mod config;
 mod error;
 mod framing;
+mod gather;
+mod group;
+mod handlers;
+mod inbox;
 mod join;
 mod link;
 mod links;
+mod losses;
 #[cfg(test)]
 mod memory;
+mod message;
+mod messages;
+mod outbound;
+mod payload;
 mod pump;
 mod queue;
 mod report;
 mod resolve;
+mod round;
 mod runtime;
 mod seeds;
 mod shared;
@@ -51,22 +63,37 @@ mod waiting;
 use std::net::SocketAddr;
 
 pub use address::{AddressError, AddressProblem, DEFAULT_PORT, Endpoint};
-pub use cluster::{Cluster, LeaveReport};
+pub use cluster::{Cluster, LeaveReport, WeakCluster};
+#[cfg(feature = "json")]
+pub use codec::Json;
+#[cfg(feature = "messagepack")]
+pub use codec::MessagePack;
+pub use codec::{Codec, CodecError, Postcard, Read};
 pub use config::Config;
 pub use error::{
     CommandError, ForgetError, LeaveError, MetadataError, ResolveError, SeedsError, StartError, StopReason,
 };
 pub use gossip_core::{
-    Cause, ConfigError, DropReason, ForgetScope, Incarnation, Instant, MemberState, MessageKind, Metadata, NodeId,
-    ParseNodeIdError, Phase, PhaseError, RejectReason, Tags, Value, Versions,
+    BroadcastOptions, Cause, ConfigError, Criteria, CriteriaProblem, DropReason, ForgetScope, Incarnation, Instant,
+    MemberState, MessageId, MessageKind, MessageType, Metadata, NodeId, ParseCriteriaError, ParseNodeIdError, Phase,
+    PhaseError, RejectReason, Reliability, ReservedType, Tags, Value, Versions,
 };
+pub use group::{Group, GroupEvent};
 pub use join::{JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport};
+pub use message::{
+    Answer, Audience, BroadcastInfo, DecodeError, HandlerError, HandlerSort, Later, Message, Rejected, Reply, Request,
+    RequestError, SendError,
+};
+pub use messages::{Answers, Messages, Received};
+pub use payload::{CodecName, Encode, Payload, Raw};
 pub use resolve::{Resolver, Resolving};
-pub use runtime::{Datagrams, Listener, Runtime, SocketBuffers, Timer};
+pub use runtime::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
 pub use subscribe::{CallbackId, Events};
 
+/// What a [`Codec`] writes from and reads with.
+pub use erased_serde;
 /// The protocol, for those who need its own types: errors of single operations, settings, counters.
 pub use gossip_core as protocol;
 

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::task::Context;
 use std::time::Duration;
 
@@ -36,6 +38,8 @@ pub(crate) enum News {
     Message { link: LinkId, packet: Vec<u8>, held: Reservation },
     /// The peer will send no more, but may still read.
     PeerClosed { link: LinkId },
+    /// Nothing is left to write, and somebody waits for that.
+    Drained,
     /// The connection is gone, and so is its socket. Exactly one for each connection.
     Ended { link: LinkId, end: End },
 }
@@ -95,6 +99,8 @@ pub(crate) struct Wires<R> {
     /// Bytes in the queue and on their way out of it.
     pub(crate) queued: Level,
     pub(crate) budget: Budget,
+    /// Somebody waits for a connection that has nothing to write any more.
+    pub(crate) is_crowded: Arc<AtomicBool>,
     pub(crate) news: Sender<News>,
 }
 
@@ -232,6 +238,12 @@ async fn write_all<R: Runtime>(
         }
         let flushed = patience.wait(span, |cx| Pin::new(&mut stream).poll_flush(cx)).await;
         flushed.ok_or(LinkError::WriteTimeout)??;
+        // Either this sees that it is crowded, or who makes it so sees that the queue is empty.
+        fence(Ordering::SeqCst);
+        if wires.is_crowded.load(Ordering::Relaxed) && wires.queued.bytes() == 0 {
+            // Failure means that the node's task is gone.
+            let _ = wires.news.send(News::Drained).await;
+        }
     }
     let closed = patience.wait(span, |cx| Pin::new(&mut stream).poll_close(cx)).await;
     Ok(closed.ok_or(LinkError::WriteTimeout)??)

@@ -1,9 +1,13 @@
 //! All connections of a node: opened when needed, one for each address, reused, bounded, closed when idle.
 
+mod answers;
+mod crowd;
+
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use async_channel::Sender;
@@ -16,7 +20,10 @@ use crate::framing::FrameError;
 use crate::link::{self, End, Limits, LinkError, LinkId, News, Origin, Wires};
 use crate::queue::{Budget, Level, Overflow, Queued};
 use crate::runtime::Runtime;
-use crate::stats::{Counter, Counters, DriverStats};
+use crate::stats::{Counter, Counters, Gauges};
+
+use answers::{Awaited, Owed};
+use crowd::Crowd;
 
 /// Addresses of closed incoming connections that are remembered; the oldest news of them is worth the least.
 const CLOSED_REMEMBERED: usize = 4_096;
@@ -38,6 +45,10 @@ pub(crate) struct Links<R: Runtime> {
     unproven: BTreeSet<LinkId>,
     /// Incoming connections that ended not long ago: nobody listens at their addresses.
     closed: HashMap<SocketAddr, Instant>,
+    awaited: Awaited,
+    crowd: Crowd,
+    /// Somebody waits for a link that has nothing to write any more.
+    is_crowded: Arc<AtomicBool>,
     incoming: usize,
     outgoing: usize,
     last_id: u64,
@@ -67,6 +78,7 @@ struct Link {
     /// When a message was last queued.
     sent: Option<Instant>,
     queued: Level,
+    owed: Owed,
     wires: State,
 }
 
@@ -118,6 +130,9 @@ impl<R: Runtime> Links<R> {
             routes: HashMap::new(),
             unproven: BTreeSet::new(),
             closed: HashMap::new(),
+            awaited: Awaited::default(),
+            crowd: Crowd::default(),
+            is_crowded: Arc::default(),
             incoming: 0,
             outgoing: 0,
             last_id: 0,
@@ -143,16 +158,16 @@ impl<R: Runtime> Links<R> {
             self.counters.count(Counter::UnprovenEvicted);
             self.kill(oldest);
         }
-        if self.incoming >= self.settings.max_connections && !self.close_least_used(Direction::Incoming) {
+        if !self.make_room(now, Direction::Incoming) {
             self.counters.count(Counter::ConnectionsRefused);
             debug!(%address, limit = self.settings.max_connections, "refused a connection: too many are open");
             return;
         }
-        let id = self.open(now, Origin::Accepted(stream), address, Direction::Incoming);
+        let id = self.open(now, Origin::Accepted(stream), address, Direction::Incoming, Level::default());
         self.unproven.insert(id);
     }
 
-    /// Queues a frame, length included, for the link to `to`, which is opened if need be.
+    /// Queues a frame, length included, for the link to `to`, which is opened if need be, once there is room for it.
     ///
     /// `is_listening` tells whether `to` is known as an address where a node listens; it is asked only about addresses
     /// that a connection came from.
@@ -163,9 +178,14 @@ impl<R: Runtime> Links<R> {
         frame: Bytes,
         is_listening: impl FnOnce() -> bool,
     ) -> Result<(), Unreachable> {
-        let id = match self.routes.get(&to) {
-            Some(&id) => id,
-            None => self.dial(now, to, is_listening)?,
+        let id = match self.routes.get(&to).copied() {
+            Some(id) => id,
+            None if self.is_gone(now, &to, is_listening) => return Err(Unreachable),
+            // Nobody overtakes those who wait already.
+            None if !self.crowd.is_empty() || !self.make_room(now, Direction::Outgoing) => {
+                return self.hold(now, to, frame);
+            }
+            None => self.open(now, Origin::Dial(to), to, Direction::Outgoing, Level::default()),
         };
         let Some(link) = self.table.get_mut(&id) else { return Err(Unreachable) };
         let State::Open { queue, .. } = &link.wires else { return Err(Unreachable) };
@@ -192,37 +212,40 @@ impl<R: Runtime> Links<R> {
         }
     }
 
-    fn dial(
-        &mut self,
-        now: Instant,
-        to: SocketAddr,
-        is_listening: impl FnOnce() -> bool,
-    ) -> Result<LinkId, Unreachable> {
-        if let Some(&since) = self.closed.get(&to) {
-            let recent = now.saturating_duration_since(since) < self.settings.remember_closed;
-            if recent && !is_listening() {
-                self.counters.count(Counter::RepliesToClosed);
-                return Err(Unreachable);
-            }
-            self.closed.remove(&to);
-        }
-        if self.outgoing >= self.settings.max_connections && !self.close_least_used(Direction::Outgoing) {
-            self.counters.count(Counter::DialsRefused);
-            let limit = self.settings.max_connections;
-            debug!(address = %to, limit, "not connected: too many connections are open");
-            return Err(Unreachable);
-        }
-        self.counters.count(Counter::Dials);
-        Ok(self.open(now, Origin::Dial(to), to, Direction::Outgoing))
+    /// Whether a frame of this size could be queued for `to`.
+    pub(crate) fn has_room(&self, to: &SocketAddr, size: usize) -> bool {
+        let link = self.routes.get(to).and_then(|id| self.table.get(id));
+        let level = link.map(|link| &link.queued).or_else(|| self.crowd.queued(to));
+        let waiting = level.map_or(0, Level::bytes);
+        waiting + size <= self.settings.link_queue && self.queued.bytes() + size <= self.settings.total_queue
     }
 
-    fn open(&mut self, now: Instant, origin: Origin<R::Stream>, address: SocketAddr, direction: Direction) -> LinkId {
+    /// Whether this is where a connection came from that is closed.
+    fn is_gone(&mut self, now: Instant, to: &SocketAddr, is_listening: impl FnOnce() -> bool) -> bool {
+        let Some(&since) = self.closed.get(to) else { return false };
+        let recent = now.saturating_duration_since(since) < self.settings.remember_closed;
+        if recent && !is_listening() {
+            self.counters.count(Counter::RepliesToClosed);
+            return true;
+        }
+        self.closed.remove(to);
+        false
+    }
+
+    /// Begins a link, on whose account `queued` is.
+    fn open(
+        &mut self,
+        now: Instant,
+        origin: Origin<R::Stream>,
+        address: SocketAddr,
+        direction: Direction,
+        queued: Level,
+    ) -> LinkId {
         self.last_id += 1;
         let id = LinkId(self.last_id);
         // Bounded in bytes: what is in it was admitted by both levels.
         let (queue, frames) = async_channel::unbounded();
         let (kill, killed) = oneshot::channel();
-        let queued = Level::default();
         let wires = Wires {
             runtime: self.runtime.clone(),
             link: id,
@@ -230,6 +253,7 @@ impl<R: Runtime> Links<R> {
             queue: frames,
             queued: queued.clone(),
             budget: self.budget.clone(),
+            is_crowded: Arc::clone(&self.is_crowded),
             news: self.news.clone(),
         };
         let task = self.tasks.clone();
@@ -238,11 +262,15 @@ impl<R: Runtime> Links<R> {
             drop(task);
         });
         let wires = State::Open { queue, kill };
-        self.table.insert(id, Link { address, direction, opened: now, used: now, sent: None, queued, wires });
+        let (used, sent, owed) = (now, None, Owed::nothing(now));
+        self.table.insert(id, Link { address, direction, opened: now, used, sent, queued, owed, wires });
         self.routes.insert(address, id);
         match direction {
             Direction::Incoming => self.incoming += 1,
-            Direction::Outgoing => self.outgoing += 1,
+            Direction::Outgoing => {
+                self.counters.count(Counter::Dials);
+                self.outgoing += 1;
+            }
         }
         let idle_at = now + self.settings.idle_timeout;
         self.next_sweep = Some(self.next_sweep.map_or(idle_at, |at| at.min(idle_at)));
@@ -282,7 +310,8 @@ impl<R: Runtime> Links<R> {
         self.close(now, id);
     }
 
-    /// The link is gone. Returns its address if something that was sent over it may not have arrived.
+    /// The link is gone. Returns its address if something that was sent over it may not have arrived, or if an answer
+    /// was to come over it.
     pub(crate) fn ended(&mut self, now: Instant, id: LinkId, end: &End) -> Option<SocketAddr> {
         let was_killed = self.table.get(&id).is_none_or(|link| matches!(link.wires, State::Killed));
         let was_unproven = self.unproven.contains(&id);
@@ -292,9 +321,10 @@ impl<R: Runtime> Links<R> {
             self.next_sweep = None;
         }
         let address = link.address;
+        let lost_answers = self.has_lost_answers(&address).then_some(address);
         match end {
-            _ if was_killed => None,
-            End::Done | End::Killed => None,
+            _ if was_killed => lost_answers,
+            End::Done | End::Killed => lost_answers,
             End::NotOpened(error) => {
                 self.counters.count(Counter::DialFailures);
                 debug!(%address, %error, "cannot connect");
@@ -306,7 +336,7 @@ impl<R: Runtime> Links<R> {
                 // What was written shortly before may not have arrived either.
                 let doubtful =
                     link.sent.is_some_and(|at| now.saturating_duration_since(at) < self.settings.remember_closed);
-                (*unsent || doubtful).then_some(address)
+                lost_answers.or((*unsent || doubtful).then_some(address))
             }
         }
     }
@@ -334,7 +364,7 @@ impl<R: Runtime> Links<R> {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let oldest = self.unproven.first().and_then(|id| self.table.get(id));
         let first_frame = oldest.map(|link| link.opened + self.settings.first_frame_timeout);
-        [first_frame, self.next_sweep].into_iter().flatten().min()
+        [first_frame, self.next_sweep, self.crowd.check_at].into_iter().flatten().min()
     }
 
     /// Closes what was silent for too long.
@@ -354,8 +384,11 @@ impl<R: Runtime> Links<R> {
         let due: Vec<LinkId> =
             self.table.iter().filter(|(_, link)| self.idle_at(link) <= now).map(|(&id, _)| id).collect();
         for id in due {
-            match self.table.get(&id).map(|link| &link.wires) {
-                Some(State::Open { .. }) => {
+            let is_needed = self.table.get(&id).is_some_and(|link| self.is_needed(now, link));
+            match self.table.get_mut(&id) {
+                // Waiting for an answer is a use of it.
+                Some(link) if is_needed && matches!(link.wires, State::Open { .. }) => link.used = now,
+                Some(Link { wires: State::Open { .. }, .. }) => {
                     self.counters.count(Counter::IdleClosed);
                     self.close(now, id);
                 }
@@ -375,14 +408,16 @@ impl<R: Runtime> Links<R> {
         link.used + patience
     }
 
-    pub(crate) fn gauges(&self) -> DriverStats {
-        DriverStats::gauges(self.table.len(), self.unproven.len(), self.queued.bytes())
+    pub(crate) fn gauges(&self) -> Gauges {
+        let (links, links_unproven, bytes_queued) = (self.table.len(), self.unproven.len(), self.queued.bytes());
+        Gauges { links, links_unproven, bytes_queued }
     }
 
-    /// Closes the link that was not used for the longest time, if one has nothing to send.
-    fn close_least_used(&mut self, direction: Direction) -> bool {
+    /// Closes the link that was not used for the longest time, if one has nothing to send and no answer to wait for.
+    fn close_least_used(&mut self, now: Instant, direction: Direction) -> bool {
         let open = self.table.iter().filter(|(_, link)| {
-            link.direction == direction && matches!(link.wires, State::Open { .. }) && link.queued.bytes() == 0
+            let is_idle = link.queued.bytes() == 0 && !self.is_needed(now, link);
+            link.direction == direction && matches!(link.wires, State::Open { .. }) && is_idle
         });
         let Some((&id, link)) = open.min_by_key(|(_, link)| link.used) else { return false };
         let used = link.used;

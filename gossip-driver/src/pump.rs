@@ -1,5 +1,7 @@
 //! The task of a node: what arrived, then commands, then timers, then what is to be sent, then what is to be told.
 
+mod messages;
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use crate::callback::text_of;
 use crate::command::Command;
 use crate::link::News;
 use crate::links::{Links, Verdict};
+use crate::pump::messages::Traffic;
 use crate::report::{self, Report};
 use crate::seeds::SeedWord;
 use crate::shared::{Running, Shared, Status};
@@ -92,6 +95,7 @@ pub(crate) struct Pump<R: Runtime> {
     seed_words: Sender<SeedWord>,
     seed_addresses: Pin<Box<Receiver<Vec<SocketAddr>>>>,
     waiting: Waiting,
+    traffic: Traffic,
     /// When the table is pictured again at the earliest.
     picture_at: Instant,
     report: Report,
@@ -146,6 +150,7 @@ impl<R: Runtime> Pump<R> {
             seed_words: parts.seed_words,
             seed_addresses: Box::pin(parts.seed_addresses),
             waiting: Waiting::default(),
+            traffic: Traffic::new(now, config),
             picture_at: now,
             report: Report::default(),
             timer,
@@ -171,9 +176,18 @@ impl<R: Runtime> Pump<R> {
         again |= self.accept(cx, now);
         again |= self.listen_to_links(cx, now);
         again |= self.obey(cx, now);
+        self.take_submissions(cx, now);
         self.take_seeds(cx, now);
         self.fire_timers(unread);
+        // Handlers may begin while this task sends.
+        self.hand_out();
+        let was_blocked = self.traffic.is_blocked;
         again |= self.transmit(cx);
+        // What handles handed in meanwhile was not looked at.
+        again |= was_blocked && !self.traffic.is_blocked;
+        self.hand_out();
+        self.links.relieve(now);
+        self.tell_losses(now);
         self.show();
         if let Some(reason) = self.stop.take() {
             return Poll::Ready(reason);
@@ -242,6 +256,8 @@ impl<R: Runtime> Pump<R> {
                 // The memory of the message counts until here.
                 drop(held);
             }
+            // Connections are opened at the end of the pass.
+            News::Drained => {}
             News::PeerClosed { link } => self.links.peer_closed(now, link),
             News::Ended { link, end } => {
                 if let Some(address) = self.links.ended(now, link, &end) {
@@ -329,6 +345,9 @@ impl<R: Runtime> Pump<R> {
         }
         if self.links.deadline().is_some_and(|at| at <= now) {
             self.links.sweep(now);
+            for address in self.links.give_up(now) {
+                self.node.handle_unreachable(time, &address);
+            }
         }
         if self.leave_by.is_some_and(|at| at <= now) {
             self.stop = Some(StopReason::Dropped);
@@ -341,10 +360,18 @@ impl<R: Runtime> Pump<R> {
         let time = self.clock.read(now);
         for _ in 0..TRANSMITS {
             if self.mailbox.send_held(cx) == Sent::Blocked {
+                self.traffic.is_blocked = true;
                 return false;
             }
             let buffer = self.mailbox.empty_buffer();
-            let Some(transmit) = self.node.poll_transmit(time, buffer) else { return false };
+            let Some(transmit) = self.node.poll_transmit(time, buffer) else {
+                if self.mailbox.send_batch(cx) == Sent::Blocked {
+                    self.traffic.is_blocked = true;
+                } else {
+                    self.traffic.drained();
+                }
+                return false;
+            };
             match transmit.channel {
                 Channel::Datagram => self.mailbox.hold(transmit.to),
                 Channel::Stream => {
@@ -361,25 +388,30 @@ impl<R: Runtime> Pump<R> {
         true
     }
 
-    /// Shows what changed: first the table, then answers and events, which readers may compare with the table and which
-    /// therefore wait for it.
+    /// Shows what changed: first the table, then answers and events, which readers may compare with the table and with
+    /// groups, and which therefore wait for them.
     fn show(&mut self) {
         if self.is_picture_old() {
             let begin = self.runtime.now();
             if begin < self.picture_at && self.stop.is_none() {
                 return;
             }
-            self.shared.snapshot.store(Arc::new(Snapshot::of(&self.node)));
+            let snapshot = Arc::new(Snapshot::of(&self.node));
+            self.shared.snapshot.store(Arc::clone(&snapshot));
+            self.shared.groups.look_at(snapshot.local_id(), &snapshot);
             let end = self.runtime.now();
             self.picture_at = end + end.saturating_duration_since(begin) * REST;
         }
         self.shared.publish(&Status::of(&self.node, self.links.gauges()));
         self.waiting.answer();
         while let Some(event) = self.node.poll_event() {
+            self.shared.groups.follow(&event, &self.shared.snapshot.load());
             self.report.log(&event);
             self.act_on(&event);
             self.shared.subscribers.publish(&event);
         }
+        #[cfg(debug_assertions)]
+        self.shared.groups.check(&self.shared.snapshot.load());
     }
 
     fn is_picture_old(&self) -> bool {
@@ -405,6 +437,7 @@ impl<R: Runtime> Pump<R> {
             self.mailbox.deadline(),
             self.acceptor.deadline(),
             self.leave_by,
+            self.traffic.losses.deadline(),
             self.is_picture_old().then_some(self.picture_at),
         ];
         let Some(deadline) = deadlines.into_iter().flatten().min() else {

@@ -35,6 +35,15 @@ impl Report {
             }
             Event::IdRegained => info!("the other node with this id is gone; taking part again"),
             Event::Left { acknowledged } => info!(acknowledged, "left the cluster"),
+            Event::MessagesMissed { kind: Some(kind), count } => {
+                warn!(%kind, count, "messages were dropped: their handler is slow");
+            }
+            Event::MessagesMissed { kind: None, count } => {
+                warn!(count, "messages were dropped: more came than this node can take");
+            }
+            Event::BroadcastsLost { origin, tag, count } => {
+                warn!(%origin, tag = tag.as_deref(), count, "broadcasts are lost for good");
+            }
             Event::Missed { count } => warn!(count, "events were lost before they could be handed out"),
             _ => debug!(?event, "event"),
         }

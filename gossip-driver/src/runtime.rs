@@ -77,12 +77,50 @@ pub trait Datagrams: Send + 'static {
     /// Sends one datagram.
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], to: SocketAddr) -> Poll<io::Result<()>>;
 
+    /// Receives one datagram, or several of the same sender that lie one after the other in `buffer`.
+    ///
+    /// An adapter for which the system puts datagrams together says so here; others need not do anything.
+    fn poll_receive_batch(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Batch>> {
+        let received = self.poll_receive(cx, buffer);
+        received.map_ok(|(length, from)| Batch { length, segment: length, from })
+    }
+
+    /// How many datagrams [`poll_send_batch`](Self::poll_send_batch) takes at once.
+    fn max_batch(&self) -> usize {
+        1
+    }
+
+    /// Sends up to [`max_batch`](Self::max_batch) datagrams of `segment` bytes each, of which the last may be shorter,
+    /// that lie one after the other in `bytes`, to one address; how many bytes of them are gone. After an error the
+    /// first of them counts as gone.
+    fn poll_send_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        segment: usize,
+        to: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        let first = &bytes[..segment.min(bytes.len())];
+        self.poll_send(cx, first, to).map_ok(|()| first.len())
+    }
+
     /// Where it is bound.
     ///
     /// # Errors
     ///
     /// Those of the operating system.
     fn local_address(&self) -> io::Result<SocketAddr>;
+}
+
+/// Datagrams of one sender that arrived together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Bytes of all of them.
+    pub length: usize,
+    /// Bytes of each; the last may be shorter.
+    pub segment: usize,
+    /// Who sent them.
+    pub from: SocketAddr,
 }
 
 /// A TCP listener.

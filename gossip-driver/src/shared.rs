@@ -8,16 +8,24 @@ use arc_swap::ArcSwap;
 use async_channel::{Receiver, Sender};
 use gossip_core::{Node, Phase};
 
-use crate::stats::Counters;
+use crate::group::Groups;
+use crate::handlers::Handlers;
+use crate::outbound::Outbound;
+use crate::round::Rounds;
+use crate::stats::{Counter, Counters, Gauges};
 use crate::subscribe::Subscribers;
-use crate::{DriverStats, Snapshot, Stats, StopReason};
+use crate::{Config, Snapshot, Stats, StopReason};
 
 /// Written by the node's task, read by the handles.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
-    pub(crate) subscribers: Subscribers,
+    pub(crate) subscribers: Arc<Subscribers>,
+    pub(crate) groups: Groups,
+    pub(crate) rounds: Rounds,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) handlers: Handlers,
+    pub(crate) outbound: Arc<Outbound>,
     status: Mutex<Status>,
     reason: OnceLock<StopReason>,
     ended: Receiver<Infallible>,
@@ -29,11 +37,11 @@ pub(crate) struct Status {
     pub(crate) protocol: gossip_core::Stats,
     pub(crate) phase: Phase,
     pub(crate) health_score: u32,
-    pub(crate) gauges: DriverStats,
+    pub(crate) gauges: Gauges,
 }
 
 impl Status {
-    pub(crate) fn of(node: &Node<SocketAddr>, gauges: DriverStats) -> Self {
+    pub(crate) fn of(node: &Node<SocketAddr>, gauges: Gauges) -> Self {
         Self { protocol: node.stats(), phase: node.phase(), health_score: node.health_score(), gauges }
     }
 }
@@ -46,14 +54,18 @@ pub(crate) struct Running {
 }
 
 impl Shared {
-    pub(crate) fn new(node: &Node<SocketAddr>, event_queue: usize) -> (Arc<Self>, Running) {
+    pub(crate) fn new(node: &Node<SocketAddr>, config: &Config) -> (Arc<Self>, Running) {
         let counters = Arc::new(Counters::new());
         let (sender, ended) = async_channel::bounded(1);
         let shared = Arc::new(Self {
             snapshot: ArcSwap::from_pointee(Snapshot::of(node)),
-            subscribers: Subscribers::new(event_queue, Arc::clone(&counters)),
+            subscribers: Arc::new(Subscribers::new(config.event_queue, Arc::clone(&counters))),
+            groups: Groups::default(),
+            rounds: Rounds::default(),
+            handlers: Handlers::new(config, Arc::clone(&counters)),
+            outbound: Arc::new(Outbound::new(config.command_queue, config.protocol.max_queued_bytes)),
             counters,
-            status: Mutex::new(Status::of(node, DriverStats::default())),
+            status: Mutex::new(Status::of(node, Gauges::default())),
             reason: OnceLock::new(),
             ended,
         });
@@ -67,6 +79,11 @@ impl Shared {
 
     pub(crate) fn status(&self) -> Status {
         *self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the node takes part, so that it may accept messages.
+    pub(crate) fn is_active(&self) -> bool {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).phase == Phase::Active
     }
 
     pub(crate) fn stats(&self) -> Stats {
@@ -98,5 +115,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stops(StopReason::Aborted);
         self.shared.subscribers.close();
+        self.shared.groups.close();
+        self.shared.rounds.close();
+        self.shared.handlers.close();
+        let unsent = self.shared.outbound.close();
+        self.shared.counters.add(Counter::MessagesUnsent, unsent);
     }
 }

@@ -88,9 +88,9 @@ impl Snapshot {
         self.members.iter().filter(move |member| member.state == state)
     }
 
-    /// Live members with this tag.
+    /// Live members with this tag, this node included if it has it.
     pub fn tagged<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = &'a Arc<Member>> {
-        self.live().filter(move |member| member.tags.iter().any(|own| own == tag))
+        self.live().filter(move |member| member.tags.has(tag))
     }
 
     /// The member with this id.
@@ -102,6 +102,10 @@ impl Snapshot {
     /// This node as it sees itself.
     pub fn local(&self) -> Option<&Arc<Member>> {
         self.member(self.local)
+    }
+
+    pub(crate) fn local_id(&self) -> NodeId {
+        self.local
     }
 
     /// How many members are in each state.
@@ -142,5 +146,77 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
         ((u128::from(mixed) * bound as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::BytesMut;
+    use gossip_core::{Channel, Config, Epoch, Identity, Instant};
+
+    use super::*;
+
+    fn address(of: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], u16::try_from(of).unwrap()))
+    }
+
+    /// Lets time pass for nodes whose index is their port; packets of those that are `None` are lost.
+    fn run(nodes: &mut [Option<Node<SocketAddr>>], now: &mut Instant, span: Duration) {
+        let mut buffer = BytesMut::new();
+        let end = *now + span;
+        while *now < end {
+            for from in 0..nodes.len() {
+                while let Some(node) = &mut nodes[from]
+                    && let Some(transmit) = node.poll_transmit(*now, &mut buffer)
+                {
+                    let packet = buffer.split();
+                    for to in transmit.to {
+                        let Some(node) = &mut nodes[usize::from(to.port())] else { continue };
+                        match transmit.channel {
+                            Channel::Datagram => node.handle_datagram(*now, address(from), &mut packet.clone()),
+                            Channel::Stream => node.handle_message(*now, address(from), &mut packet.clone()),
+                        }
+                    }
+                }
+            }
+            *now = *now + Duration::from_millis(10);
+            nodes.iter_mut().flatten().for_each(|node| node.handle_timeout(*now));
+        }
+    }
+
+    #[test]
+    fn those_with_a_tag_are_the_same_as_the_node_itself_says() {
+        let mut now = Instant::ZERO;
+        let tags: [&[&str]; 5] = [&["a", "b"], &["a", "a"], &["b"], &[], &["a", "c"]];
+        let mut nodes: Vec<_> = (0_u8..)
+            .zip(tags)
+            .map(|(number, tags)| {
+                let identity =
+                    Identity::new(NodeId::from_u128(number.into()), address(number.into()), Epoch::new(1, 0));
+                let identity = identity.with_tags(tags.iter().copied());
+                Some(Node::new(identity, Config::local("x"), [number; 32], now).unwrap())
+            })
+            .collect();
+        let mut seen = Vec::new();
+        for step in 0..4 {
+            match step {
+                0 => nodes[1..].iter_mut().flatten().for_each(|node| node.join(now, address(0)).unwrap()),
+                1 => nodes[1] = None,
+                2 => nodes[4].as_mut().unwrap().leave(now).unwrap(),
+                _ => nodes[0].as_mut().unwrap().leave(now).unwrap(),
+            }
+            run(&mut nodes, &mut now, Duration::from_mins(1));
+            let node = nodes[0].as_ref().unwrap();
+            let snapshot = Snapshot::of(node);
+            for tag in ["a", "b", "c", "d", ""] {
+                let mut expected: Vec<NodeId> = node.tagged(tag).map(|member| member.id).collect();
+                expected.sort_unstable();
+                assert!(snapshot.tagged(tag).map(|member| member.id).eq(expected), "step {step}, tag {tag:?}");
+            }
+            seen.push(["a", "b", "c"].map(|tag| snapshot.tagged(tag).count()));
+        }
+        assert_eq!(seen, [[3, 2, 1], [2, 2, 1], [1, 2, 0], [0, 1, 0]], "as members fail and leave");
     }
 }

@@ -6,17 +6,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use smallvec::SmallVec;
 use tracing::{debug, warn};
 
 use crate::address::{for_family, unmapped};
 use crate::framing::{PREFIX, prefix};
 use crate::stats::{Counter, Counters};
-use crate::{Datagrams, Listener, Runtime};
+use crate::{Batch, Datagrams, Listener, Runtime};
 
 /// No datagram is longer.
 const LONGEST_DATAGRAM: usize = 65_535;
+/// Longer datagrams leave one by one: they may not fit the network unless they are fragmented.
+const LONGEST_IN_BATCH: usize = 1_400;
+/// Most bytes that leave together.
+const LONGEST_BATCH: usize = 64_000;
 /// Pause after an error of a socket that may last.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Errors in a row, with pauses, after which the UDP socket is given up.
@@ -30,13 +34,36 @@ pub(crate) struct Mailbox<R: Runtime> {
     is_ipv6: bool,
     counters: Arc<Counters>,
     inbound: Box<[u8]>,
+    /// Which part of it is not handed out yet, in datagrams of which length, from whom.
+    unread: Option<Unread>,
     /// The packet to be sent, after room for its length.
     outbound: BytesMut,
     /// Where the packet has still to go, the last one first.
     held: SmallVec<[SocketAddr; 4]>,
+    /// Packets of one length to one address, which go before the one that is held.
+    batch: Outgoing,
     blocked: bool,
     failures: u32,
     resume: Option<Instant>,
+}
+
+/// Datagrams that arrived together.
+#[derive(Clone, Copy, Debug)]
+struct Unread {
+    at: usize,
+    end: usize,
+    segment: usize,
+    from: SocketAddr,
+}
+
+/// Packets that may leave together.
+#[derive(Debug)]
+struct Outgoing {
+    bytes: BytesMut,
+    to: SocketAddr,
+    segment: usize,
+    /// Its last packet is shorter, or it is wanted away.
+    is_closed: bool,
 }
 
 /// What came of receiving.
@@ -68,8 +95,10 @@ impl<R: Runtime> Mailbox<R> {
             is_ipv6: bound.is_ipv6(),
             counters,
             inbound: vec![0; LONGEST_DATAGRAM].into_boxed_slice(),
+            unread: None,
             outbound: BytesMut::new(),
             held: SmallVec::new(),
+            batch: Outgoing { bytes: BytesMut::new(), to: bound, segment: 0, is_closed: false },
             blocked: false,
             failures: 0,
             resume: None,
@@ -81,17 +110,24 @@ impl<R: Runtime> Mailbox<R> {
             return Received::Nothing;
         }
         self.resume = None;
-        match self.socket.poll_receive(cx, &mut self.inbound) {
-            Poll::Pending => {
-                self.failures = 0;
-                Received::Nothing
+        if self.unread.is_none() {
+            match self.socket.poll_receive_batch(cx, &mut self.inbound) {
+                Poll::Pending => {
+                    self.failures = 0;
+                    return Received::Nothing;
+                }
+                Poll::Ready(Ok(Batch { length, segment, from })) => {
+                    self.failures = 0;
+                    self.unread = Some(Unread { at: 0, end: length, segment, from: unmapped(from) });
+                }
+                Poll::Ready(Err(error)) => return self.receive_error(now, &error),
             }
-            Poll::Ready(Ok((length, from))) => {
-                self.failures = 0;
-                Received::Datagram { from: unmapped(from), packet: &mut self.inbound[..length] }
-            }
-            Poll::Ready(Err(error)) => self.receive_error(now, &error),
         }
+        let Some(Unread { at, end, segment, from }) = self.unread else { return Received::Nothing };
+        let next = end.min(at + segment);
+        // An empty datagram is one too.
+        self.unread = (next < end && next > at).then_some(Unread { at: next, end, segment, from });
+        Received::Datagram { from, packet: &mut self.inbound[at..next] }
     }
 
     fn receive_error(&mut self, now: Instant, error: &io::Error) -> Received<'static> {
@@ -110,18 +146,15 @@ impl<R: Runtime> Mailbox<R> {
         Received::Nothing
     }
 
-    /// Sends what is held.
+    /// Sends what is held, and before it the batch if that is complete.
     pub(crate) fn send_held(&mut self, cx: &mut Context<'_>) -> Sent {
+        if (self.batch.is_closed || !self.held.is_empty()) && self.send_batch(cx) == Sent::Blocked {
+            return Sent::Blocked;
+        }
         while let Some(&to) = self.held.last() {
             let packet = &self.outbound[PREFIX..];
             match self.socket.poll_send(cx, packet, for_family(to, self.is_ipv6)) {
-                Poll::Pending => {
-                    if !self.blocked {
-                        self.counters.count(Counter::DatagramsHeld);
-                    }
-                    self.blocked = true;
-                    return Sent::Blocked;
-                }
+                Poll::Pending => return self.block(),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     self.counters.count(Counter::DatagramSendErrors);
@@ -134,6 +167,35 @@ impl<R: Runtime> Mailbox<R> {
         Sent::All
     }
 
+    /// Sends the batch, complete or not.
+    pub(crate) fn send_batch(&mut self, cx: &mut Context<'_>) -> Sent {
+        while !self.batch.bytes.is_empty() {
+            let Outgoing { bytes, to, segment, .. } = &mut self.batch;
+            let address = for_family(*to, self.is_ipv6);
+            let gone = match self.socket.poll_send_batch(cx, bytes, *segment, address) {
+                Poll::Pending => return self.block(),
+                Poll::Ready(Ok(gone)) => gone,
+                Poll::Ready(Err(error)) => {
+                    self.counters.count(Counter::DatagramSendErrors);
+                    debug!(%to, length = segment, %error, "a datagram was not sent");
+                    *segment
+                }
+            };
+            self.blocked = false;
+            bytes.advance(gone.min(bytes.len()));
+        }
+        self.batch.is_closed = false;
+        Sent::All
+    }
+
+    fn block(&mut self) -> Sent {
+        if !self.blocked {
+            self.counters.count(Counter::DatagramsHeld);
+        }
+        self.blocked = true;
+        Sent::Blocked
+    }
+
     /// The buffer for the next packet, with room before it for its length. Nothing may be held.
     pub(crate) fn empty_buffer(&mut self) -> &mut BytesMut {
         debug_assert!(self.held.is_empty(), "the packet that is held would be lost");
@@ -144,6 +206,11 @@ impl<R: Runtime> Mailbox<R> {
 
     /// The packet in the buffer is to go to these addresses, in this order.
     pub(crate) fn hold(&mut self, to: SmallVec<[SocketAddr; 4]>) {
+        if let [to] = to[..]
+            && self.batch.take(&self.outbound[PREFIX..], to, self.socket.max_batch())
+        {
+            return;
+        }
         self.held = to;
         self.held.reverse();
     }
@@ -159,6 +226,24 @@ impl<R: Runtime> Mailbox<R> {
     /// When receiving goes on after an error.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.resume
+    }
+}
+
+impl Outgoing {
+    /// Takes a packet in if it can leave together with the others.
+    fn take(&mut self, packet: &[u8], to: SocketAddr, most: usize) -> bool {
+        if most < 2 || packet.len() > LONGEST_IN_BATCH || self.is_closed {
+            return false;
+        }
+        if self.bytes.is_empty() {
+            (self.to, self.segment) = (to, packet.len());
+        } else if self.to != to || packet.len() > self.segment {
+            return false;
+        }
+        self.bytes.extend_from_slice(packet);
+        let is_full = self.bytes.len() + self.segment > LONGEST_BATCH.min(most * self.segment);
+        self.is_closed = is_full || packet.len() < self.segment;
+        true
     }
 }
 
@@ -231,5 +316,41 @@ impl<R: Runtime> Acceptor<R> {
     /// When accepting goes on after an error.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.resume
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    fn empty() -> Outgoing {
+        Outgoing { bytes: BytesMut::new(), to: address(0), segment: 0, is_closed: false }
+    }
+
+    #[test]
+    fn packets_of_one_length_to_one_address_leave_together() {
+        let mut batch = empty();
+        assert!(batch.take(&[1; 100], address(1), 64) && batch.take(&[2; 100], address(1), 64));
+        assert!(!batch.take(&[3; 100], address(2), 64), "another address");
+        assert!(!batch.take(&[3; 101], address(1), 64), "a longer packet");
+        assert!(batch.take(&[4; 99], address(1), 64), "the last may be shorter");
+        assert!(!batch.take(&[5; 99], address(1), 64), "nothing goes behind a shorter one");
+        assert_eq!((batch.bytes.len(), batch.segment), (299, 100));
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_number_and_bytes() {
+        for (length, most, expected) in [(10, 64, 64), (1_400, 64, 45), (10, 2, 2)] {
+            let mut batch = empty();
+            let taken = (0..100).take_while(|_| batch.take(&vec![0; length], address(1), most)).count();
+            assert_eq!(taken, expected, "{length} bytes, at most {most}");
+            assert!(batch.is_closed);
+        }
+        assert!(!empty().take(&[0; 10], address(1), 1), "the system takes one at a time");
+        assert!(!empty().take(&[0; LONGEST_IN_BATCH + 1], address(1), 64), "it may have to be fragmented");
     }
 }

@@ -13,6 +13,7 @@ use crate::callback::Callbacks;
 use crate::cluster::Handle;
 use crate::pump::{self, Clock, Parts, Pump};
 use crate::resolve::Lookup;
+use crate::round::Pace;
 use crate::seeds::{self, SeedWires};
 use crate::shared::Shared;
 use crate::{AddressError, Config, Endpoint, Listener, Runtime, SocketBuffers, StartError};
@@ -54,7 +55,7 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     let clock = Clock::new(runtime.now());
     let node = new_node(&config, address, clock.read(runtime.now()))?;
     let id = node.id();
-    let (shared, running) = Shared::new(&node, config.event_queue);
+    let (shared, running) = Shared::new(&node, &config);
     let (commands, orders) = async_channel::bounded(config.command_queue);
     let (tasks, tasks_ended) = async_channel::bounded(1);
     let (seed_words, words) = async_channel::bounded(SEED_WORDS);
@@ -92,10 +93,12 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         seed_words,
         lookup,
         clock,
-        callbacks: Callbacks::new(),
+        callbacks: Arc::new(Callbacks::new()),
+        pace: Pace::new(config.on_gossip_interval, config.on_gossip_max_interval),
         tasks: tasks_ended,
         id,
         address,
+        max_datagram: config.protocol.max_datagram,
         bind_address: bound,
     })
 }

@@ -43,7 +43,7 @@ counters! {
     Dials = "dials",
     /// Connections that could not be opened.
     DialFailures = "dial_failures",
-    /// Connections not opened because there were too many.
+    /// Connections not opened because too many were in use for too long.
     DialsRefused = "dials_refused",
     /// Messages for connections that their peer had opened and closed again.
     RepliesToClosed = "replies_to_closed",
@@ -77,6 +77,29 @@ counters! {
     EventsMissed = "events_missed",
     /// Callbacks removed because they panicked.
     CallbackPanics = "callback_panics",
+    /// Best-effort messages that were accepted and could not be sent: their receiver was gone meanwhile, too much was
+    /// on its way, or the node stopped.
+    MessagesUnsent = "messages_unsent",
+    /// Messages that came and that nobody here handles.
+    MessagesUnhandled = "messages_unhandled",
+    /// Messages dropped because their handler was slow.
+    MessagesMissed = "messages_missed",
+    /// Messages that a reader of all messages did not get because it was slow.
+    ReadersMissed = "readers_missed",
+    /// Requests of others refused because nobody here handles their type.
+    RequestsUnhandled = "requests_unhandled",
+    /// Requests of others refused because their handler was slow.
+    RequestsOverloaded = "requests_overloaded",
+    /// Answers that nobody waited for any more.
+    AnswersLate = "answers_late",
+    /// Answers that could not be written or were too large; their requests were rejected.
+    AnswersUnsendable = "answers_unsendable",
+    /// Answers refused because too much was waiting for the asker.
+    AnswersCrowded = "answers_crowded",
+    /// Calls of handlers that panicked.
+    HandlerPanics = "handler_panics",
+    /// Ordered broadcasts of others that are lost for good.
+    BroadcastsLost = "broadcasts_lost",
 }
 
 /// The counters while they count.
@@ -97,13 +120,23 @@ impl Counters {
     }
 
     /// The counts as they are now, beside these gauges.
-    pub(crate) fn read(&self, gauges: DriverStats) -> DriverStats {
-        DriverStats { counts: std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed)), ..gauges }
+    pub(crate) fn read(&self, gauges: Gauges) -> DriverStats {
+        let Gauges { links, links_unproven, bytes_queued } = gauges;
+        let counts = std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed));
+        DriverStats { links, links_unproven, bytes_queued, counts }
     }
 }
 
+/// How much the driver holds now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gauges {
+    pub(crate) links: usize,
+    pub(crate) links_unproven: usize,
+    pub(crate) bytes_queued: usize,
+}
+
 /// What the driver counted since the start of the node, and how much it holds now.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DriverStats {
     /// Connections open now, both ways, dialing and closing ones included.
@@ -115,11 +148,14 @@ pub struct DriverStats {
     counts: [u64; Counter::ALL.len()],
 }
 
-impl DriverStats {
-    pub(crate) fn gauges(links: usize, links_unproven: usize, bytes_queued: usize) -> Self {
-        Self { links, links_unproven, bytes_queued, ..Self::default() }
+impl Default for DriverStats {
+    fn default() -> Self {
+        let Gauges { links, links_unproven, bytes_queued } = Gauges::default();
+        Self { links, links_unproven, bytes_queued, counts: [0; Counter::ALL.len()] }
     }
+}
 
+impl DriverStats {
     /// How often this happened since the start of the node.
     pub fn count(&self, counter: Counter) -> u64 {
         self.counts[counter as usize]
@@ -159,7 +195,7 @@ mod tests {
         for (at, &counter) in Counter::ALL.iter().enumerate() {
             counters.add(counter, at as u64 + 1);
         }
-        let stats = counters.read(DriverStats::default());
+        let stats = counters.read(Gauges::default());
         let mut names: Vec<&str> = Counter::ALL.iter().map(|counter| counter.name()).collect();
         for (at, &counter) in Counter::ALL.iter().enumerate() {
             assert_eq!(stats.count(counter), at as u64 + 1);

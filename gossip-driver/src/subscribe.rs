@@ -11,26 +11,47 @@ use futures_util::{Stream, StreamExt};
 use crate::Event;
 use crate::stats::{Counter, Counters};
 
-/// Events of a node, in order, from the moment of the subscription on.
+/// Something that is told to subscribers, who can be told of a loss as well.
+pub trait Notice: Clone + Send + 'static {
+    /// That so many were dropped.
+    #[doc(hidden)]
+    fn missed(count: u64) -> Self;
+
+    /// How many were dropped, if it tells of that.
+    #[doc(hidden)]
+    fn missed_count(&self) -> Option<u64>;
+}
+
+impl Notice for Event {
+    fn missed(count: u64) -> Self {
+        Self::Missed { count }
+    }
+
+    fn missed_count(&self) -> Option<u64> {
+        if let Self::Missed { count } = self { Some(*count) } else { None }
+    }
+}
+
+/// Events of a node, in order, from the moment of the subscription on; or those of a [`Group`](crate::Group).
 ///
 /// A bounded number of events waits for a slow reader. Beyond it the oldest are dropped, and the next thing read is an
 /// [`Event::Missed`] that says how many. The stream ends when the node stops. It does not keep the node running: that
 /// is what [`Cluster`](crate::Cluster) handles do.
 #[derive(Debug)]
-pub struct Events {
-    queue: Pin<Box<Receiver<Event>>>,
+pub struct Events<T = Event> {
+    queue: Pin<Box<Receiver<T>>>,
     missed: Arc<AtomicU64>,
     removed: Arc<AtomicBool>,
 }
 
-impl Events {
+impl<T: Notice> Events<T> {
     /// Waits for the next event; `None` once the node has stopped and everything is read.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<T> {
         StreamExt::next(self).await
     }
 
     /// The next event if one is waiting.
-    pub fn try_next(&mut self) -> Option<Event> {
+    pub fn try_next(&mut self) -> Option<T> {
         self.loss().or_else(|| self.queue.try_recv().ok())
     }
 
@@ -39,16 +60,16 @@ impl Events {
         self.removed.load(Ordering::Acquire)
     }
 
-    fn loss(&self) -> Option<Event> {
+    fn loss(&self) -> Option<T> {
         let count = self.missed.swap(0, Ordering::Relaxed);
-        (count > 0).then_some(Event::Missed { count })
+        (count > 0).then(|| T::missed(count))
     }
 }
 
-impl Stream for Events {
-    type Item = Event;
+impl<T: Notice> Stream for Events<T> {
+    type Item = T;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         if let Some(loss) = self.loss() {
             return Poll::Ready(Some(loss));
         }
@@ -60,42 +81,53 @@ impl Stream for Events {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallbackId(u64);
 
+impl CallbackId {
+    /// One that no other callback of this process has.
+    pub(crate) fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// Everybody who is told.
 #[derive(Debug)]
-pub(crate) struct Subscribers {
-    list: Mutex<List>,
+pub(crate) struct Subscribers<T = Event> {
+    list: Mutex<List<T>>,
     limit: usize,
     counters: Arc<Counters>,
 }
 
-#[derive(Debug, Default)]
-struct List {
-    entries: Vec<Subscriber>,
-    last_id: u64,
+#[derive(Debug)]
+struct List<T> {
+    entries: Vec<Subscriber<T>>,
     closed: bool,
 }
 
 #[derive(Debug)]
-struct Subscriber {
+struct Subscriber<T> {
     id: CallbackId,
-    queue: Sender<Event>,
+    queue: Sender<T>,
     missed: Arc<AtomicU64>,
     removed: Arc<AtomicBool>,
 }
 
-impl Subscribers {
+impl<T: Notice> Subscribers<T> {
     pub(crate) fn new(limit: usize, counters: Arc<Counters>) -> Self {
-        Self { list: Mutex::default(), limit, counters }
+        Self { list: Mutex::new(List { entries: Vec::new(), closed: false }), limit, counters }
+    }
+
+    /// As many as may wait for each of those, and counted in the same place.
+    pub(crate) fn alike<U: Notice>(&self) -> Subscribers<U> {
+        Subscribers::new(self.limit, Arc::clone(&self.counters))
     }
 
     /// A new subscription; it has ended already if the node has stopped.
-    pub(crate) fn add(&self) -> (CallbackId, Events) {
+    pub(crate) fn add(&self) -> (CallbackId, Events<T>) {
         let (sender, receiver) = async_channel::bounded(self.limit);
         let missed = Arc::new(AtomicU64::new(0));
         let removed = Arc::new(AtomicBool::new(false));
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        list.last_id += 1;
-        let id = CallbackId(list.last_id);
+        let id = CallbackId::new();
         // Those whose reader is gone would else keep their queues until the next event.
         list.entries.retain(|subscriber| !subscriber.queue.is_closed());
         if !list.closed {
@@ -115,13 +147,19 @@ impl Subscribers {
         true
     }
 
+    /// Ends the subscription of a callback that panicked.
+    pub(crate) fn remove_panicked(&self, id: CallbackId) {
+        self.counters.count(Counter::CallbackPanics);
+        self.remove(id);
+    }
+
     /// Tells everybody. Never waits: where there is no room, the oldest event gives way.
-    pub(crate) fn publish(&self, event: &Event) {
+    pub(crate) fn publish(&self, event: &T) {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         list.entries.retain(|subscriber| match subscriber.queue.force_send(event.clone()) {
             Ok(None) => true,
             Ok(Some(oldest)) => {
-                let count = if let Event::Missed { count } = oldest { count } else { 1 };
+                let count = oldest.missed_count().unwrap_or(1);
                 self.counters.add(Counter::EventsMissed, count);
                 subscriber.missed.fetch_add(count, Ordering::Relaxed);
                 true
@@ -144,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_is_gone_costs_nothing_though_nothing_happens() {
-        let subscribers = Subscribers::new(4, Arc::new(Counters::new()));
+        let subscribers = Subscribers::<Event>::new(4, Arc::new(Counters::new()));
         let (_, kept) = subscribers.add();
         for _ in 0..100 {
             drop(subscribers.add());

@@ -4,16 +4,19 @@ use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use gossip_driver::{Datagrams, Listener, Runtime, SocketBuffers, Timer};
+use gossip_driver::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 use tracing::debug;
+
+use crate::offload::Offload;
 
 /// Connections that the kernel may hold before they are accepted.
 const BACKLOG: i32 = 1_024;
@@ -56,7 +59,9 @@ impl Runtime for Tokio {
         enlarge(&socket, buffers);
         socket.bind(&SockAddr::from(address))?;
         let _context = self.handle.enter();
-        Ok(TokioDatagrams(UdpSocket::from_std(socket.into())?))
+        let socket = UdpSocket::from_std(socket.into())?;
+        let offload = Offload::of(&socket);
+        Ok(TokioDatagrams { socket, offload })
     }
 
     fn bind_listener(&self, address: SocketAddr) -> io::Result<TokioListener> {
@@ -118,21 +123,68 @@ fn enlarge(socket: &Socket, wanted: SocketBuffers) {
 
 /// A UDP socket of tokio's.
 #[derive(Debug)]
-pub struct TokioDatagrams(UdpSocket);
+pub struct TokioDatagrams {
+    socket: UdpSocket,
+    offload: Offload,
+}
 
 impl Datagrams for TokioDatagrams {
     fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let mut buffer = tokio::io::ReadBuf::new(buffer);
-        let received = unconstrained(cx, |cx| self.0.poll_recv_from(cx, &mut buffer));
-        received.map_ok(|from| (buffer.filled().len(), from))
+        let received = self.poll_receive_batch(cx, buffer);
+        received.map_ok(|Batch { length, segment, from }| (length.min(segment), from))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], to: SocketAddr) -> Poll<io::Result<()>> {
-        unconstrained(cx, |cx| self.0.poll_send_to(cx, bytes, to)).map_ok(|_| ())
+        unconstrained(cx, |cx| self.socket.poll_send_to(cx, bytes, to)).map_ok(|_| ())
+    }
+
+    fn poll_receive_batch(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Batch>> {
+        let Self { socket, offload } = self;
+        unconstrained(cx, |cx| {
+            loop {
+                ready!(socket.poll_recv_ready(cx))?;
+                match socket.try_io(Interest::READABLE, || offload.receive(socket, buffer)) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    received => return Poll::Ready(received),
+                }
+            }
+        })
+    }
+
+    fn max_batch(&self) -> usize {
+        self.offload.max_batch()
+    }
+
+    fn poll_send_batch(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        segment: usize,
+        to: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        let first = &bytes[..segment.min(bytes.len())];
+        if first.len() < bytes.len() && self.max_batch() > 1 {
+            let Self { socket, offload } = self;
+            let sent = unconstrained(cx, |cx| {
+                loop {
+                    ready!(socket.poll_send_ready(cx))?;
+                    match socket.try_io(Interest::WRITABLE, || offload.send(socket, bytes, segment, to)) {
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                        sent => return Poll::Ready(sent),
+                    }
+                }
+            });
+            match sent {
+                // What is refused as a batch may still go one by one.
+                Poll::Ready(Err(_)) => {}
+                other => return other,
+            }
+        }
+        self.poll_send(cx, first, to).map_ok(|()| first.len())
     }
 
     fn local_address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 }
 
@@ -242,6 +294,30 @@ mod tests {
             if read == 0 { Poll::Pending } else { Poll::Ready(read) }
         });
         assert_eq!(read.await, MANY);
+    }
+
+    #[tokio::test]
+    async fn datagrams_that_leave_together_arrive_as_they_are() {
+        let tokio = Tokio::current().unwrap();
+        let buffers = SocketBuffers { receive: 1 << 20, send: 1 << 20 };
+        let mut receiver = tokio.bind_datagrams(local(0), buffers).unwrap();
+        let mut sender = tokio.bind_datagrams(local(0), buffers).unwrap();
+        let to = receiver.local_address().unwrap();
+        let from = sender.local_address().unwrap();
+        let sent: Vec<Vec<u8>> =
+            (0..50_u8).map(|number| vec![number; if number == 49 { 700 } else { 1_000 }]).collect();
+        let mut rest = &sent.concat()[..];
+        while !rest.is_empty() {
+            let gone = poll_fn(|cx| sender.poll_send_batch(cx, rest, 1_000, to)).await.unwrap();
+            rest = &rest[gone..];
+        }
+        let (mut arrived, mut buffer) = (Vec::new(), vec![0; 65_535]);
+        while arrived.len() < sent.len() {
+            let batch = poll_fn(|cx| receiver.poll_receive_batch(cx, &mut buffer)).await.unwrap();
+            assert_eq!(batch.from, from);
+            arrived.extend(buffer[..batch.length].chunks(batch.segment).map(<[u8]>::to_vec));
+        }
+        assert!(arrived == sent);
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! Gossip membership for tokio: nodes find each other, notice who fails and who leaves, and share metadata.
+//! Gossip membership for tokio: nodes find each other, notice who fails and who leaves, share metadata, and send each
+//! other messages.
 //!
 //! ```
 //! use gossip_tokio::{Cluster, Config};
@@ -58,6 +59,64 @@
 //! # }
 //! ```
 //!
+//! [`Cluster::group`] follows those whose metadata fits: who is in now, who comes and goes, and what the application
+//! wants to remember of each. [`Cluster::on_gossip`] calls a function from time to time.
+//!
+//! ```
+//! # use gossip_tokio::{Cluster, Config, Criteria, Group, GroupEvent};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let cluster = Cluster::start(Config::local("docs")).await?;
+//! let databases: Group = cluster.group(Criteria::parse(["role=db", "version=~1.4"])?);
+//! let (members, mut events) = databases.watch();
+//! println!("{} databases", members.len());
+//! # cluster.set_metadata("version", "1.4.2").await?;
+//! # cluster.set_metadata("role", "db").await?;
+//! while let Some(event) = events.next().await {
+//!     match event {
+//!         GroupEvent::Added(member) => println!("{} is one more", member.id),
+//!         GroupEvent::Removed(member) => println!("{} is one no more, it is {}", member.id, member.state),
+//!         GroupEvent::Updated(member) => println!("{} says {:?}", member.id, member.metadata),
+//!         GroupEvent::Missed { count } => println!("{count} events were lost: read the members anew"),
+//! #       _ => {}
+//!     }
+//! #   break;
+//! }
+//! # assert!(databases.contains(cluster.id()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Messages
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use gossip_tokio::{Audience, Cluster, Config, Message, MessageType, Raw, Reliability, Request};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (one, two) = (Cluster::start(Config::local("docs")).await?, Cluster::start(Config::local("docs")).await?);
+//! # two.join([one.address().to_string()]).await?;
+//! let kind = MessageType::user(200)?;
+//! two.handle_messages(kind, |message: Message| async move {
+//!     println!("{} sent {:?}", message.from, message.payload.bytes());
+//! })?;
+//! two.handle_requests(kind, |request: Request| async move { Ok(request.payload.decode::<String>()?.len()) })?;
+//!
+//! one.send(two.id(), kind, Raw(b"as it is"), Reliability::Reliable).await?;
+//! let mut answers = one.scatter(Audience::All, kind, "how long?", Duration::from_secs(5)).await?;
+//! while let Some((by, answer)) = answers.next().await {
+//!     println!("{by} says {}", answer?.decode::<usize>()?);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Payloads are values in the codec of the cluster ([`Config::codec`]; [`Postcard`] unless configured) or [`Raw`]
+//! bytes, compressed from [`Config::compress_from`] on. Handlers are registered by type
+//! ([`Cluster::handle_messages`], [`Cluster::handle_requests`]); [`Cluster::messages`] is a stream of all messages.
+//! Nothing waits without bound: see [`Cluster::send`] for what is refused, and [`Event::MessagesMissed`] for what a
+//! slow handler costs.
+//!
 //! # Stopping
 //!
 //! Dropping the last [`Cluster`] handle leaves the cluster in the background. To wait for it call [`Cluster::leave`]
@@ -69,18 +128,32 @@
 //! advertises. Traffic is neither encrypted nor authenticated: run it inside a network that you trust.
 
 mod io;
+mod offload;
 
+#[cfg(feature = "json")]
+pub use gossip_driver::Json;
+#[cfg(feature = "messagepack")]
+pub use gossip_driver::MessagePack;
 pub use gossip_driver::{
-    AddressError, AddressProblem, CallbackId, Cause, CommandError, Config, ConfigError, Counter, Counts, DEFAULT_PORT,
-    DriverStats, DropReason, Endpoint, Event, Events, ForgetError, ForgetScope, Incarnation, Instant, JoinAccepted,
-    JoinError, JoinFailure, JoinFailureReason, JoinReport, LeaveError, LeaveReport, Member, MemberChange, MemberState,
-    MessageKind, Metadata, MetadataError, NodeId, ParseNodeIdError, Phase, PhaseError, RejectReason, ResolveError,
-    Resolver, Resolving, SeedsError, Snapshot, StartError, Stats, StopReason, Tags, Value, Versions, protocol,
+    AddressError, AddressProblem, Answer, Answers, Audience, BroadcastInfo, BroadcastOptions, CallbackId, Cause, Codec,
+    CodecError, CodecName, CommandError, Config, ConfigError, Counter, Counts, Criteria, CriteriaProblem, DEFAULT_PORT,
+    DecodeError, DriverStats, DropReason, Encode, Endpoint, Event, Events, ForgetError, ForgetScope, GroupEvent,
+    HandlerError, HandlerSort, Incarnation, Instant, JoinAccepted, JoinError, JoinFailure, JoinFailureReason,
+    JoinReport, Later, LeaveError, LeaveReport, Member, MemberChange, MemberState, Message, MessageId, MessageKind,
+    MessageType, Messages, Metadata, MetadataError, NodeId, ParseCriteriaError, ParseNodeIdError, Payload, Phase,
+    PhaseError, Postcard, Raw, Read, Received, RejectReason, Rejected, Reliability, Reply, Request, RequestError,
+    ReservedType, ResolveError, Resolver, Resolving, SeedsError, SendError, Snapshot, StartError, Stats, StopReason,
+    Tags, Value, Versions, erased_serde, protocol,
 };
 pub use io::{Tokio, TokioDatagrams, TokioListener, TokioStream, TokioTimer};
 
 /// A node of a cluster, running in tokio.
 pub type Cluster = gossip_driver::Cluster<Tokio>;
+/// A handle to a node in tokio that does not keep it running.
+pub type WeakCluster = gossip_driver::WeakCluster<Tokio>;
+
+/// The live members whose metadata is as wanted.
+pub type Group<D = ()> = gossip_driver::Group<Tokio, D>;
 
 /// The program on the front page of the project compiles and runs.
 #[cfg(doctest)]

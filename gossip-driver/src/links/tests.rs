@@ -40,7 +40,7 @@ impl Bench {
     }
 
     fn count(&self, counter: Counter) -> u64 {
-        self.counters.read(DriverStats::default()).count(counter)
+        self.counters.read(Gauges::default()).count(counter)
     }
 
     /// Queues a message for an address where, as far as is known, nobody listens.
@@ -57,7 +57,7 @@ impl Bench {
     fn end(&mut self) -> Option<SocketAddr> {
         loop {
             match self.next() {
-                News::Message { .. } => {}
+                News::Message { .. } | News::Drained => {}
                 News::PeerClosed { link } => self.links.peer_closed(self.memory.now(), link),
                 News::Ended { link, end } => return self.links.ended(self.memory.now(), link, &end),
             }
@@ -484,4 +484,69 @@ fn dropping_the_links_ends_every_connection() {
     drop(bench.news);
     bench.memory.run_for(Duration::ZERO);
     assert_eq!(bench.memory.tasks(), 0);
+}
+
+#[test]
+fn a_frame_without_a_free_connection_waits_for_one_and_is_given_up_in_time() {
+    let mut settings = config();
+    (settings.max_connections, settings.max_unproven) = (4, 4);
+    let mut bench = Bench::new(&settings);
+    let mut doors: Vec<(Door, SocketAddr)> = (0..6).map(|_| listen(&bench.memory)).collect();
+    let to: Vec<SocketAddr> = doors.iter().map(|&(_, to)| to).collect();
+    let mut streams = Vec::new();
+    for (door, to) in &mut doors[..4] {
+        bench.links.expect_answer(*to);
+        bench.send(*to, &message(1)).unwrap();
+        streams.push(accepted(&bench.memory, door));
+    }
+    bench.send(to[4], &message(2)).unwrap();
+    bench.send(to[4], &message(3)).unwrap();
+    bench.links.relieve(bench.memory.now());
+    assert!(streams.iter().all(|stream| bench.is_open(stream)), "answers are awaited from all of them");
+    assert_eq!(bench.count(Counter::Dials), 4);
+
+    bench.links.expect_no_answer(&to[2]);
+    bench.links.relieve(bench.memory.now());
+    assert!(!bench.is_open(&streams[2]));
+    let mut peer = accepted(&bench.memory, &mut doors[4].0);
+    let both = [framed(&message(2)), framed(&message(3))].concat();
+    assert_eq!(bench.memory.block_on(LONG, peer.take(both.len())), both);
+
+    bench.links.expect_answer(to[4]);
+    bench.send(to[5], &message(4)).unwrap();
+    bench.memory.run_for(settings.write_timeout);
+    assert_eq!(bench.links.give_up(bench.memory.now()), [to[5]]);
+    assert_eq!(bench.count(Counter::DialsRefused), 1);
+    assert_eq!(bench.links.gauges().bytes_queued, 0);
+}
+
+#[test]
+fn a_link_that_drains_while_others_wait_says_so() {
+    let mut settings = config();
+    (settings.max_connections, settings.max_unproven) = (4, 4);
+    let mut bench = Bench::new(&settings);
+    let mut doors: Vec<(Door, SocketAddr)> = (0..5).map(|_| listen(&bench.memory)).collect();
+    for (_, to) in &doors {
+        bench.send(*to, &message(1)).unwrap();
+    }
+    bench.links.relieve(bench.memory.now());
+    assert_eq!(bench.count(Counter::Dials), 4, "all have something to write");
+    assert!(matches!(bench.next(), News::Drained));
+    bench.links.relieve(bench.memory.now());
+    accepted(&bench.memory, &mut doors[4].0);
+}
+
+#[test]
+fn the_end_of_a_connection_is_reported_however_late_if_an_answer_was_to_come() {
+    let mut bench = Bench::new(&config());
+    let (mut door, to) = listen(&bench.memory);
+    bench.links.expect_answer(to);
+    bench.send(to, &message(1)).unwrap();
+    let peer = accepted(&bench.memory, &mut door);
+    for _ in 0..3 {
+        bench.sweep_when_due();
+    }
+    assert!(bench.is_open(&peer), "it is in use");
+    drop(peer);
+    assert_eq!(bench.end(), Some(to));
 }

@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use gossip_tokio::{Cluster, Config, Event, Events, Snapshot};
+use gossip_tokio::{Cluster, Config, Event, Events, Message, MessageType, Snapshot};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// How long anything may take that takes a second or two on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -105,4 +106,26 @@ pub(crate) async fn stop(nodes: impl IntoIterator<Item = Cluster>) {
     for node in nodes {
         within("a shutdown", node.shutdown()).await;
     }
+}
+
+/// The type that tests send messages and requests of.
+pub(crate) fn kind() -> MessageType {
+    MessageType::user(200).expect("a type of applications")
+}
+
+/// Lets a node hand the messages of [`kind`] to the test.
+pub(crate) fn heard_by(node: &Cluster) -> UnboundedReceiver<Message> {
+    let (told, heard) = unbounded_channel();
+    let handler = move |message| {
+        // The test may have seen enough.
+        let _ = told.send(message);
+        std::future::ready(())
+    };
+    node.handle_messages(kind(), handler).expect("it has no handler yet");
+    heard
+}
+
+/// The next message, which must come.
+pub(crate) async fn next(heard: &mut UnboundedReceiver<Message>) -> Message {
+    within("a message", heard.recv()).await.expect("the handler is there")
 }

@@ -1,11 +1,16 @@
 //! A node that was stopped leaves nothing behind, and whatever stops it, nobody waits for ever.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gossip_tokio::{Cluster, CommandError, JoinError, StopReason};
+use gossip_tokio::{
+    Cluster, CommandError, Counter, JoinError, Message, PhaseError, Reliability, SendError, StopReason, protocol,
+};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
-use crate::harness::{aside, cluster_of, holds, quick, start, stop, within};
+use crate::harness::{aside, cluster_of, converged, holds, join, kind, quick, start, stop, within};
 
 /// Waits until the runtime has as few tasks as that.
 async fn tasks_end(expected: usize) {
@@ -103,4 +108,95 @@ fn a_node_whose_runtime_is_gone_does_not_hang_its_handles() {
         node.on_event(|_| panic!("there are no events"));
         within("a shutdown", node.shutdown()).await;
     });
+}
+
+/// Stops a node whose handler has one call under way and many that wait; none of them begins any more.
+async fn waiting_calls_do_not_begin(is_removed: bool) {
+    const SENT: usize = 60;
+    let sender = start(quick("waiting")).await;
+    let slow = start(quick("waiting").max_handlers(1)).await;
+    join(&slow, &sender).await;
+    converged(&[sender.clone(), slow.clone()]).await;
+    let (begun, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(1)));
+    let (count, closed) = (Arc::clone(&begun), Arc::clone(&gate));
+    let handler = move |_: Message| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let gate = Arc::clone(&closed);
+        async move { gate.acquire().await.expect("it is not closed").forget() }
+    };
+    slow.handle_messages(kind(), handler).expect("it has no handler yet");
+    for number in 0..SENT {
+        let sent = within("a send", sender.send(slow.id(), kind(), number, Reliability::Reliable)).await;
+        sent.expect("the node is well");
+    }
+    holds("the second call begins", || begun.load(Ordering::SeqCst) == 2).await;
+    if is_removed {
+        assert!(slow.remove_message_handler(kind()));
+    }
+    within("a shutdown", slow.shutdown()).await;
+    gate.add_permits(SENT);
+    holds("the handler is dropped", || Arc::strong_count(&begun) == 1).await;
+    assert_eq!(begun.load(Ordering::SeqCst), 2, "calls began after the node had stopped");
+    stop([sender]).await;
+}
+
+#[tokio::test]
+async fn no_call_of_a_handler_begins_after_the_node_has_stopped() {
+    waiting_calls_do_not_begin(false).await;
+}
+
+#[tokio::test]
+async fn no_call_of_a_removed_handler_begins_after_the_node_has_stopped() {
+    waiting_calls_do_not_begin(true).await;
+}
+
+#[tokio::test]
+async fn calls_that_never_end_are_dropped_with_the_node_whatever_their_drop_does() {
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("this panic is part of the test");
+        }
+    }
+
+    let nodes = cluster_of("endless", 2).await;
+    let begun = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&begun);
+    let handler = move |_: Message| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let held = (Arc::clone(&count), Panics);
+        async move {
+            pending::<()>().await;
+            drop(held);
+        }
+    };
+    nodes[1].handle_messages(kind(), handler).expect("it has no handler yet");
+    for number in 0..3 {
+        let sent = nodes[0].send(nodes[1].id(), kind(), number, Reliability::Reliable);
+        within("a send", sent).await.expect("the node is well");
+    }
+    holds("all calls begin", || begun.load(Ordering::SeqCst) == 3).await;
+    let stopped = nodes[1].clone();
+    stop(nodes).await;
+    holds("all calls and the handler are dropped", || Arc::strong_count(&begun) == 1).await;
+    assert_eq!(stopped.stats().driver.count(Counter::HandlerPanics), 3);
+}
+
+#[tokio::test]
+async fn a_node_that_has_left_or_stopped_says_so_of_best_effort_messages_too() {
+    let nodes = cluster_of("gone", 2).await;
+    let (leaver, to) = (nodes[0].clone(), nodes[1].id());
+    within("leaving", leaver.leave()).await.expect("a node can leave");
+    for reliability in [Reliability::BestEffort, Reliability::Reliable] {
+        let error = within("a send", leaver.send(to, kind(), 1, reliability)).await.unwrap_err();
+        let left = protocol::SendError::Phase(PhaseError::Leaving);
+        assert_eq!(error, SendError::Refused(left), "{reliability:?}");
+    }
+    stop(nodes).await;
+    for reliability in [Reliability::BestEffort, Reliability::Reliable] {
+        let error = within("a send", leaver.send(to, kind(), 1, reliability)).await.unwrap_err();
+        assert_eq!(error, SendError::Stopped(StopReason::Shutdown), "{reliability:?}");
+    }
+    assert_eq!(leaver.stats().driver.count(Counter::MessagesUnsent), 0);
 }
