@@ -190,8 +190,10 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
     let cluster_name = config.protocol.cluster.clone();
     let seeds = config.seeds.iter().filter_map(|seed| seed.parse::<Endpoint>().ok()?.as_socket_address()).collect();
     let leave_timeout = config.protocol.leave_timeout;
+    // One byte says in which form the content is.
+    let max_payload = config.protocol.max_payload() - 1;
     let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
-    let steering = Arc::new(Steering::new(cluster.clone(), cluster_name.clone()));
+    let steering = Arc::new(Steering::new(cluster.clone(), cluster_name.clone(), max_payload));
     tokio::spawn(journal::keep(cluster.events(), seeds));
     announce(&cluster, &cluster_name, server.as_ref());
 

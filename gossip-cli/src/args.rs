@@ -1,5 +1,7 @@
 //! The command line: what can be typed, and how it is explained.
 
+mod message;
+
 use std::env;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use crate::control::protocol::MetaValue;
 use crate::control::{ControlAddress, ControlChoice};
 use crate::exit;
 
+pub(crate) use message::{ListenArgs, RequestArgs, SendArgs};
+
 const EXAMPLES: &str = "\
 Examples:
   gossip demo                                          watch five nodes find, lose and regain each other
@@ -20,20 +24,25 @@ Examples:
   gossip agent --bind 127.0.0.1:7981 --control none --join 127.0.0.1:7979
   gossip members                                       ask the agent whom it knows
   gossip meta set role=web port=8080                   say something about the agent's node
-  gossip monitor --json                                follow what happens";
+  gossip monitor --json                                follow what happens
+  gossip send 200 'deploy 17'                          tell everybody something
+  gossip request --to web-1 200 ping                   ask one of them
+  gossip listen --type 200 --echo                      print what comes, and answer";
 
 const DEMO_NOTES: &str = "\
-The steps: all nodes find each other; one changes its metadata; one is killed without a word, suspected, declared dead,
-and started again under its id; one leaves; then nothing happens for a while and the idle traffic is measured. Each
-step has a deadline. With two nodes the one that left is started again before idle traffic is measured.
+The steps: all nodes find each other; some of them, taken at random, broadcast 20 messages of 1 KiB in all, and
+everybody is to get each once; one changes its metadata; one is killed without a word, suspected, declared dead, and
+started again under its id; one leaves; then nothing happens for a while and the idle traffic is measured. Each step
+has a deadline. With two nodes the one that left is started again before idle traffic is measured.
 
 Idle traffic is what the nodes send as datagrams, counted as IP bytes: the bytes of each datagram and 28 for its IPv4
 and UDP headers, per node that is up and second.
 
 On a terminal a table is redrawn in place; into a pipe go plain lines as things happen. NO_COLOR switches colours off.
---json prints one object: nodes, converged_ms, metadata_all_ms, suspect_first_ms, dead_all_ms, rejoin_all_ms,
-leave_all_ms, idle_bytes_per_node_s, idle_datagrams_per_node_s, ok; null stands for what did not happen. Times of
-suspicion and death count from the kill.
+--json prints one object: nodes, converged_ms, broadcast_ms {p50, max}, broadcast_copies_per_node, metadata_all_ms,
+suspect_first_ms, dead_all_ms, rejoin_all_ms, leave_all_ms, idle_bytes_per_node_s, idle_datagrams_per_node_s, ok; null
+stands for what did not happen. Times of suspicion and death count from the kill, those of broadcasts from each one to
+the moment when the last node has it. Copies are those that all nodes count as sent, for each one that a node got.
 
 Examples:
   gossip demo
@@ -143,6 +152,15 @@ pub(crate) enum Command {
     /// Follow what happens in the cluster until Ctrl-C.
     #[command(after_help = MONITOR_NOTES)]
     Monitor(Remote),
+    /// Send a message from the agent's node to others.
+    #[command(after_help = message::SEND_NOTES)]
+    Send(SendArgs),
+    /// Ask other nodes something and print what they answer.
+    #[command(after_help = message::REQUEST_NOTES, mut_arg("timeout", message::request_timeout))]
+    Request(RequestArgs),
+    /// Print the messages that reach the agent's node until Ctrl-C, and answer requests.
+    #[command(after_help = message::LISTEN_NOTES)]
+    Listen(ListenArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell to complete for.
@@ -202,7 +220,7 @@ pub(crate) struct AgentArgs {
 }
 
 /// How to reach the agent, and how to answer.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Remote {
     #[arg(long, value_name = "ADDR", env = CONTROL_VARIABLE, default_value_t, value_parser = remote_control)]
     #[arg(help = REMOTE_CONTROL)]

@@ -112,6 +112,17 @@ section! {
         max_metadata: usize,
         max_events: usize,
         max_transmits: usize,
+        max_deliveries: usize,
+        max_delivery_bytes: usize,
+        max_requests: usize,
+        max_peer_bytes: usize,
+        max_queued_bytes: usize,
+        confirm_timeout: Span,
+        max_origins: usize,
+        repair_time: Span,
+        repair_bytes: usize,
+        order_timeout: Span,
+        max_held: usize,
     }
 }
 
@@ -130,6 +141,8 @@ section! {
         receive_queue_bytes: usize,
         command_queue: usize,
         event_queue: usize,
+        message_queue: usize,
+        max_handlers: usize,
         receive_budget: usize,
         socket_receive_buffer: usize,
         socket_send_buffer: usize,

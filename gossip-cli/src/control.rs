@@ -13,21 +13,36 @@
 //! ```
 //!
 //! The requests are those of [`protocol::Request`]: `members`, `info`, `join`, `leave`, `forget`, `meta_get`,
-//! `meta_set`, `meta_remove` and `monitor`. The kind of an error is `usage` (the request makes no sense) or `failed`
-//! (it was tried and did not work). `monitor` sends one `item` for each event until the client closes the connection or
-//! sends anything; what a client reads too slowly is dropped and told of by an event `missed`.
+//! `meta_set`, `meta_remove`, `monitor`, `send`, `request` and `listen`. The kind of an error is `usage` (the request
+//! makes no sense), `failed` (it was tried and did not work), `nobody` (no live member is meant), `unanswered` or
+//! `refused` (by who was asked). `monitor` and `listen` send one `item` for each event or message until the client
+//! closes the connection or sends anything; what a client reads too slowly is dropped and told of by an event
+//! `missed`. A `request` is cancelled when the client closes the connection.
 //!
-//! Whoever can connect can steer the agent. On a Unix socket those are the agent's user and root (its mode is 0600); on
-//! loopback TCP they are all users of the machine. Other addresses are refused.
+//! A payload follows the line of its request, byte by byte as it is; the field `body` says how long it is:
+//!
+//! ```text
+//! → {"do":"send","to":{"tag":"web"},"type":200,"body":5}
+//! → hello
+//! ← {"done":{"members":3,"broadcast":"…"}}
+//! ```
+//!
+//! In answers payloads are texts where they read as such, and `{"bytes":"hex"}` otherwise.
+//!
+//! Whoever can connect can steer the agent. On a Unix socket those are the agent's user and root (its mode is 0600);
+//! on loopback TCP they are all users of the machine. Other addresses are refused.
 //!
 //! A client that floods, sends garbage or falls silent costs a bounded amount: connections are counted, lines are
-//! bounded, waiting has deadlines, clients without a request give way to new ones, monitors take at most half of the
-//! places, and the first line that is not a request ends the connection. The last rule also
-//! keeps out web pages that make a browser post to the port: what they send begins with an HTTP request line.
+//! bounded, waiting has deadlines, payloads over the node's limit are not kept, only few large ones are read at once,
+//! clients without a request give way to new ones, monitors and listeners, and those who wait for other nodes'
+//! answers, have a share of the places, and the first line that is not a request ends the connection. The last rule
+//! also keeps out web pages that make a browser post to the port: what they send begins with an HTTP request line.
 
 pub(crate) mod answer;
+mod body;
 pub(crate) mod client;
 mod lines;
+mod listeners;
 pub(crate) mod protocol;
 pub(crate) mod server;
 #[cfg(unix)]

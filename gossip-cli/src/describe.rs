@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use gossip_tokio::{Cause, Event, Member, MemberState, NodeId};
+use gossip_tokio::{Cause, Event, Member, MemberState, MessageType, NodeId};
 
 use crate::control::protocol::{EventKind, EventRow, MetaValue};
 use crate::output::printable;
@@ -54,6 +54,13 @@ fn kind(event: &Event) -> EventKind {
         Event::IdConflict { rival, quiet, .. } => EventKind::IdConflict { rival: *rival, quiet: *quiet },
         Event::IdRegained => EventKind::IdRegained,
         Event::Left { acknowledged } => EventKind::Left { acknowledged: *acknowledged },
+        Event::MessagesMissed { kind, count } => {
+            EventKind::MessagesMissed { kind: kind.map(MessageType::as_u16), count: *count }
+        }
+        Event::BroadcastsLost { origin, tag, count } => {
+            let tag = tag.as_deref().map(str::to_owned);
+            EventKind::BroadcastsLost { origin: origin.to_string(), tag, count: *count }
+        }
         Event::Missed { count } => EventKind::Missed { count: *count },
         other => EventKind::Other { text: format!("{other:?}") },
     }
@@ -137,6 +144,18 @@ pub(crate) fn sentence(what: &EventKind) -> String {
         }
         EventKind::IdRegained => "this node has its id back and takes part again".to_owned(),
         EventKind::Left { acknowledged } => format!("left the cluster, acknowledged by {acknowledged}"),
+        EventKind::MessagesMissed { kind: Some(kind), count } => {
+            format!("{count} messages of type {kind} were dropped because they were not handled in time")
+        }
+        EventKind::MessagesMissed { kind: None, count } => {
+            format!("{count} messages were dropped because more came than this node can take")
+        }
+        EventKind::BroadcastsLost { origin, tag: None, count } => {
+            format!("{count} broadcasts of {origin} are lost for good")
+        }
+        EventKind::BroadcastsLost { origin, tag: Some(tag), count } => {
+            format!("{count} broadcasts of {origin} to {tag} are lost for good")
+        }
         EventKind::Missed { count } => format!("{count} events were lost because they were not read in time"),
         EventKind::Other { text } => text.clone(),
     };
@@ -150,7 +169,8 @@ fn is_now(state: &str) -> String {
     }
 }
 
-fn called(name: Option<&str>, id: &str) -> String {
+/// How people are told who it is.
+pub(crate) fn called(name: Option<&str>, id: &str) -> String {
     match name {
         Some(name) => format!("{name} ({id})"),
         None => id.to_owned(),

@@ -4,13 +4,18 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use crate::output::printable;
+
 /// What the exit codes mean, for `--help`.
 pub(crate) const CODES: &str = "\
 Exit codes:
   0  done
-  1  failed: a step of the demo, a join that was refused, an agent that could not start
+  1  failed: a step of the demo, a join that was refused, an agent that could not start, some of many without answer
   2  wrong usage or configuration; nothing was done
-  3  the agent cannot be reached at the control address";
+  3  the agent cannot be reached at the control address
+  4  nobody to send to or to ask: no live member is meant
+  5  no answer or no confirmation: not in time, or the member cannot be reached
+  6  refused by who was asked: nobody there handles the type, the handler says no, or it is overloaded";
 
 /// Why a command ends without success: one line for the user, and the exit code that goes with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +29,15 @@ pub(crate) enum Failure {
     /// No agent answers at the control address.
     #[error("{0}")]
     Unreachable(String),
+    /// No live member is meant.
+    #[error("{0}")]
+    Nobody(String),
+    /// Who was asked did not answer.
+    #[error("{0}")]
+    Unanswered(String),
+    /// Who was asked refused.
+    #[error("{0}")]
+    Refused(String),
     /// The reader of stdout is gone; it has what it wanted.
     #[error("nobody reads the output")]
     Unheard,
@@ -48,6 +62,9 @@ impl Failure {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
+            Self::Nobody(_) => 4,
+            Self::Unanswered(_) => 5,
+            Self::Refused(_) => 6,
         }
     }
 }
@@ -59,7 +76,7 @@ pub(crate) fn report(outcome: Result<(), Failure>) -> ExitCode {
         Err(failure) => failure,
     };
     // The exit code tells as much when stderr is closed.
-    let _ = writeln!(io::stderr(), "gossip: {}", one_line(&failure.to_string()));
+    let _ = writeln!(io::stderr(), "gossip: {}", printable(&one_line(&failure.to_string())));
     ExitCode::from(failure.code())
 }
 

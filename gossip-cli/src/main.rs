@@ -3,10 +3,12 @@
 mod agent;
 mod args;
 mod config_file;
+mod content;
 mod control;
 mod demo;
 mod describe;
 mod exit;
+mod hex;
 mod output;
 mod remote;
 mod signals;
@@ -40,6 +42,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Forget(args) => to_the_end(alone()?, remote::forget(args)),
         Command::Meta(command) => to_the_end(alone()?, remote::meta(command)),
         Command::Monitor(remote) => to_the_end(alone()?, remote::monitor(&remote)),
+        Command::Send(args) => to_the_end(alone()?, remote::send(args)),
+        Command::Request(args) => to_the_end(alone()?, remote::request(args)),
+        Command::Listen(args) => to_the_end(alone()?, remote::listen(args)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "gossip", &mut script);

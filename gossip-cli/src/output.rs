@@ -13,8 +13,17 @@ use crate::exit::Failure;
 ///
 /// [`Failure::Unheard`] if the reader is gone, as `head` is when it has enough.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    bytes(text.as_bytes())
+}
+
+/// Writes bytes to stdout as they are.
+///
+/// # Errors
+///
+/// Those of [`print()`].
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Unheard,
         _ => Failure::failed(format!("cannot write to stdout: {error}")),
     })

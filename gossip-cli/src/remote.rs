@@ -1,5 +1,7 @@
 //! The client commands: each asks the agent one thing and shows the answer.
 
+mod message;
+
 use std::collections::BTreeMap;
 
 use gossip_tokio::MemberState;
@@ -13,6 +15,8 @@ use crate::exit::Failure;
 use crate::output::{self, printable};
 use crate::signals::StopSignals;
 use crate::table;
+
+pub(crate) use message::{listen, request, send};
 
 pub(crate) async fn members(args: &MembersArgs) -> Result<(), Failure> {
     let state = args.state.map(|state| MemberState::from(state).name().to_owned());

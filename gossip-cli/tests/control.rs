@@ -63,7 +63,7 @@ fn several_requests_are_answered_in_order_on_one_connection() {
 #[test]
 fn silent_clients_give_way_the_oldest_first() {
     let agent = Agent::start(&[]);
-    let mut silent: Vec<TcpStream> = (0..40).map(|_| connect(&agent)).collect();
+    let mut silent: Vec<TcpStream> = (0..72).map(|_| connect(&agent)).collect();
     for _ in 0..3 {
         let (code, _, err) = told(&agent.ask(&["info"]));
         assert_eq!(code, Some(0), "{err}");
@@ -79,24 +79,94 @@ fn silent_clients_give_way_the_oldest_first() {
 }
 
 #[test]
-fn monitors_leave_half_of_the_places_to_others() {
+fn monitors_and_listeners_leave_places_to_others() {
     let agent = Agent::start(&[]);
-    let _monitors: Vec<_> = (0..16).map(|_| agent.monitor()).collect();
-    let (code, _, err) = told(&agent.ask(&["monitor"]));
-    assert_eq!(code, Some(1), "{err}");
-    assert!(err.contains("16 monitors"), "{err}");
-    let _silent: Vec<TcpStream> = (0..16).map(|_| connect(&agent)).collect();
+    let _monitors: Vec<_> = (0..12).map(|_| agent.monitor()).collect();
+    let _listeners: Vec<_> = (0..12).map(|_| agent.listen(&[])).collect();
+    for command in ["monitor", "listen"] {
+        let (code, _, err) = told(&agent.ask(&[command]));
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.contains("24 monitors and listeners"), "{err}");
+    }
+    let _silent: Vec<TcpStream> = (0..40).map(|_| connect(&agent)).collect();
     assert!(agent.ask(&["info"]).status.success());
 }
 
 #[test]
 fn a_monitor_ends_with_its_client() {
     let agent = Agent::start(&[]);
-    let monitors: Vec<_> = (0..16).map(|_| agent.monitor()).collect();
+    let monitors: Vec<_> = (0..24).map(|_| agent.monitor()).collect();
     drop(monitors);
     eventually("the places of gone monitors are free", SOON, || {
         answer(&agent, b"{\"do\":\"monitor\"}\nend\n").contains("watching").then_some(())
     });
+}
+
+#[test]
+fn a_request_ends_with_its_client_and_many_leave_places_to_others() {
+    let agent = Agent::start(&[]);
+    let silent = agent.companion(&[]);
+    agent.sees(&silent.id, "alive", SOON);
+    silent.process.signal("-STOP");
+    let line =
+        format!("{{\"do\":\"request\",\"to\":{{\"node\":\"{}\"}},\"type\":200,\"timeout_ms\":600000}}\n", silent.id);
+    let ask = || {
+        let mut stream = connect(&agent);
+        stream.write_all(line.as_bytes()).expect("the agent reads it");
+        stream
+    };
+    let mut asking: Vec<TcpStream> = (0..24).map(|_| ask()).collect();
+    let request = ["request", "--to", &silent.id, "--timeout", "100ms", "200", "x"];
+    let asked = || told(&agent.ask(&request)).2;
+    eventually("all are under way", SOON, || {
+        // One that came while this question had a place was refused: another takes it.
+        asked().contains("24 requests").then_some(()).or_else(|| {
+            asking.push(ask());
+            None
+        })
+    });
+    assert!(agent.ask(&["info"]).status.success());
+    drop(asking);
+    eventually("the places of gone clients are free", SOON, || asked().contains("no answer in time").then_some(()));
+    silent.process.signal("-CONT");
+}
+
+#[test]
+fn a_payload_follows_its_request_byte_by_byte() {
+    let agent = Agent::start(&[]);
+    let listener = agent.listen(&[]);
+    let send = |body: usize| {
+        format!("{{\"do\":\"send\",\"to\":{{\"node\":\"{}\"}},\"type\":200,\"body\":{body}}}\n", agent.id)
+    };
+    let large = 5 << 20;
+    let (short, long, empty) = (send(7), send(large), send(0));
+    let requests =
+        [short.as_bytes(), b"a\n\0\xff{}\n", long.as_bytes(), &vec![b'\n'; large], empty.as_bytes(), b"end\n"];
+    let answer = answer(&agent, &requests.concat());
+    let done: Vec<&str> = answer.lines().filter(|line| !line.starts_with("{\"item\"")).collect();
+    assert_eq!(done.len(), 4, "{answer}");
+    assert!(done[0].starts_with("{\"done\"") && done[2].starts_with("{\"done\""), "{answer}");
+    assert!(done[1].contains("usage") && done[1].contains("5242880 bytes, the limit is"), "{answer}");
+    assert!(done[3].contains("not a request"), "{answer}");
+    let heard = |payload: serde_json::Value| {
+        listener.wait_for("the message", SOON, |heard| heard["payload"] == payload);
+    };
+    heard(serde_json::json!({ "bytes": "610a00ff7b7d0a" }));
+    heard("".into());
+}
+
+#[test]
+fn a_payload_that_never_ends_or_is_absurd_ends_its_own_connection() {
+    let mut agent = Agent::start(&[]);
+    let absurd = format!("{{\"do\":\"send\",\"to\":\"all\",\"type\":200,\"body\":{}}}\n", u64::MAX);
+    assert_eq!(answer(&agent, absurd.as_bytes()), "");
+    let mut cut = connect(&agent);
+    cut.write_all(b"{\"do\":\"send\",\"to\":\"all\",\"type\":200,\"body\":10}\nhalf").expect("the agent reads it");
+    cut.shutdown(std::net::Shutdown::Write).expect("it is connected");
+    let mut nothing = String::new();
+    cut.read_to_string(&mut nothing).expect("the agent closes");
+    assert_eq!(nothing, "");
+    assert!(agent.process.is_running());
 }
 
 #[test]

@@ -6,9 +6,12 @@ use serde_json::Value as Json;
 
 use process::{run, told};
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
     "nodes",
+    "ok",
+    "broadcast_ms",
     "converged_ms",
+    "broadcast_copies_per_node",
     "metadata_all_ms",
     "suspect_first_ms",
     "dead_all_ms",
@@ -16,7 +19,6 @@ const KEYS: [&str; 10] = [
     "leave_all_ms",
     "idle_bytes_per_node_s",
     "idle_datagrams_per_node_s",
-    "ok",
 ];
 
 fn result_of(nodes: &[&str]) -> Json {
@@ -35,9 +37,12 @@ fn the_result_has_every_key_and_everything_happened() {
     expected.sort_unstable();
     assert_eq!(keys, expected);
     assert_eq!((&result["nodes"], &result["ok"]), (&Json::from(5), &Json::from(true)), "{result}");
-    for key in &KEYS[1..9] {
+    for key in &KEYS[3..] {
         assert!(result[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {result}");
     }
+    let (half, all) = (result["broadcast_ms"]["p50"].as_f64(), result["broadcast_ms"]["max"].as_f64());
+    assert!(half > Some(0.0) && half <= all, "{result}");
+    assert!(result["broadcast_copies_per_node"].as_f64() >= Some(1.0), "each needs a copy: {result}");
     assert!(result["suspect_first_ms"].as_f64() < result["dead_all_ms"].as_f64(), "{result}");
 }
 
@@ -45,7 +50,7 @@ fn the_result_has_every_key_and_everything_happened() {
 fn two_nodes_are_enough() {
     let result = result_of(&["--nodes", "2"]);
     assert_eq!((&result["nodes"], &result["ok"]), (&Json::from(2), &Json::from(true)), "{result}");
-    assert!(KEYS[1..9].iter().all(|key| result[key].is_number()), "{result}");
+    assert!(KEYS[3..].iter().all(|key| result[key].is_number()), "{result}");
 }
 
 #[test]
@@ -54,6 +59,8 @@ fn a_pipe_gets_plain_lines_with_cause_and_summary() {
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
     for part in [
         "sees all 3",
+        "broadcasts 1024 bytes (20 of 20)",
+        "20 broadcasts reached all: p50 ",
         "node-3 is killed",
         "suspects node-3, it did not answer a probe",
         "for dead, ",

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use gossip_tokio::{Event, Events, MemberChange, MemberState};
+use gossip_tokio::{Event, Events, MemberChange, MemberState, MessageType};
 use tracing::{debug, error, info, warn};
 
 use crate::describe::{NAME_KEY, blamers, cause_name, name_of, state_word};
@@ -51,6 +51,13 @@ impl Journal {
             }
             Event::IdRegained => info!("this node has its id back and takes part again"),
             Event::Left { acknowledged } => debug!(acknowledged, "the leave is complete"),
+            Event::MessagesMissed { kind, count } => {
+                let kind = kind.map(MessageType::as_u16);
+                warn!(kind, count, "messages were dropped because more came than are taken in time");
+            }
+            Event::BroadcastsLost { origin, tag, count } => {
+                warn!(%origin, tag = tag.as_deref(), count, "broadcasts are lost for good");
+            }
             Event::Missed { count } => warn!(count, "events were lost because the log could not keep up"),
             other => debug!(?other, "event"),
         }

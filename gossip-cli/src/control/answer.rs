@@ -1,7 +1,10 @@
 //! What the agent does for each request.
 
+mod message;
+
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gossip_tokio::protocol;
@@ -13,6 +16,8 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 
+use super::body::{Bodies, Body};
+use super::listeners::{Answering, Listeners};
 use super::protocol::{EventKind, EventRow, InfoRow, JoinRow, MemberRow, MetaRow, MetaValue, Reply, Request};
 use super::server::{Answers, Lines};
 use crate::describe;
@@ -28,6 +33,8 @@ pub(crate) struct Steering {
     cluster_name: String,
     started: Instant,
     left: Notify,
+    listeners: Arc<Listeners>,
+    bodies: Bodies,
 }
 
 /// Why an answer ends early.
@@ -51,8 +58,15 @@ impl From<io::Error> for Trouble {
 }
 
 impl Steering {
-    pub(crate) fn new(cluster: Cluster, cluster_name: String) -> Self {
-        Self { cluster, cluster_name, started: Instant::now(), left: Notify::new() }
+    /// `max_payload` is the most that the node sends, in bytes.
+    pub(crate) fn new(cluster: Cluster, cluster_name: String, max_payload: usize) -> Self {
+        let (listeners, bodies) = (Arc::default(), Bodies::new(max_payload));
+        Self { cluster, cluster_name, started: Instant::now(), left: Notify::new(), listeners, bodies }
+    }
+
+    /// Reads what follows a request; what is over the limit is passed over.
+    pub(crate) async fn body(&self, size: usize, lines: &mut Lines) -> io::Result<Body> {
+        self.bodies.receive(size, lines).await
     }
 
     /// Waits until a client has made the node leave, and was told so.
@@ -61,9 +75,19 @@ impl Steering {
     }
 
     /// Carries out a request and sends the whole answer. A monitor ends when the client's `lines` stir.
-    pub(crate) async fn answer(&self, request: Request, lines: &mut Lines, answers: &mut Answers) -> io::Result<()> {
+    pub(crate) async fn answer(
+        &self,
+        request: Request,
+        body: Body,
+        lines: &mut Lines,
+        answers: &mut Answers,
+    ) -> io::Result<()> {
         let leaves = request == Request::Leave;
-        let last = match self.carry_out(request, lines, answers).await {
+        let outcome = match body {
+            Ok(body) => self.carry_out(request, body, lines, answers).await,
+            Err(over) => Err(Trouble::Refused(over)),
+        };
+        let last = match outcome {
             Ok(done) => Reply::Done(done),
             Err(Trouble::Refused(failure)) => Reply::Error(failure.into()),
             Err(Trouble::Connection(error)) => return Err(error),
@@ -78,7 +102,13 @@ impl Steering {
         sent
     }
 
-    async fn carry_out(&self, request: Request, lines: &mut Lines, answers: &mut Answers) -> Result<Json, Trouble> {
+    async fn carry_out(
+        &self,
+        request: Request,
+        body: Vec<u8>,
+        lines: &mut Lines,
+        answers: &mut Answers,
+    ) -> Result<Json, Trouble> {
         match request {
             Request::Members { state, tag } => self.members(state.as_deref(), tag.as_deref(), answers).await,
             Request::Info => {
@@ -95,12 +125,17 @@ impl Steering {
             Request::MetaGet { node, key } => self.metadata(node.as_deref(), key.as_deref(), answers).await,
             Request::MetaSet { entries } => self.set_metadata(entries).await,
             Request::MetaRemove { keys } => self.remove_metadata(keys).await,
-            Request::Monitor => {
+            Request::Monitor => until_it_stirs(self.monitor(answers), lines).await,
+            Request::Send { to, kind, reliable, .. } => self.send(to, kind, reliable, body, answers).await,
+            Request::Ask { to, kind, timeout_ms, .. } => {
                 tokio::select! {
-                    outcome = self.monitor(answers) => outcome?,
-                    () = lines.stirs() => return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
+                    outcome = self.ask(to, kind, Duration::from_millis(timeout_ms), body, answers) => outcome,
+                    () = lines.ends() => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
                 }
-                Ok(json!({}))
+            }
+            Request::Listen { types, echo, body: answer } => {
+                let answering = Answering::choose(echo, answer.map(|_| body))?;
+                until_it_stirs(self.listen(&types, answering, answers), lines).await
             }
         }
     }
@@ -249,7 +284,7 @@ impl Steering {
     }
 
     /// Sends events until the node stops or the client cannot be told any more.
-    async fn monitor(&self, answers: &mut Answers) -> io::Result<()> {
+    async fn monitor(&self, answers: &mut Answers) -> Result<Json, Trouble> {
         let mut events = self.cluster.events();
         let what = EventKind::Watching {
             id: self.cluster.id().to_string(),
@@ -265,7 +300,7 @@ impl Steering {
             }
             answers.flush().await?;
         }
-        Ok(())
+        Ok(json!({}))
     }
 
     /// The id that this text is, or that of the one member with this name or with an id that begins like this.
@@ -293,6 +328,14 @@ fn pick(text: &str, members: impl Iterator<Item = (NodeId, Option<String>)>) -> 
         (None, _) => Err(Failure::Usage(format!(
             "no member has the name {text:?} or an id that begins with it; 'gossip members' lists them"
         ))),
+    }
+}
+
+/// Goes on until it ends by itself, or the client says or closes something.
+async fn until_it_stirs(work: impl Future<Output = Result<Json, Trouble>>, lines: &mut Lines) -> Result<Json, Trouble> {
+    tokio::select! {
+        outcome = work => outcome,
+        () = lines.stirs() => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
     }
 }
 
@@ -342,6 +385,13 @@ fn counters(stats: &Stats) -> BTreeMap<String, u64> {
         ("refutations", protocol.refutations),
         ("exchanges", protocol.exchanges),
         ("core_events_missed", protocol.events_missed),
+        ("deliveries_missed", protocol.deliveries_missed),
+        ("payload_bytes_sent", protocol.payload_bytes_sent),
+        ("copies_repeated", protocol.copies_repeated),
+        ("arcs_handed_over", protocol.arcs_handed_over),
+        ("broadcasts_pulled", protocol.broadcasts_pulled),
+        ("broadcasts_given_up", protocol.broadcasts_given_up),
+        ("broadcast_control_bytes_sent", protocol.broadcast_control_bytes_sent),
         ("clock_regressions", protocol.clock_regressions),
         ("stalls", protocol.stalls),
         ("links", driver.links as u64),

@@ -23,6 +23,8 @@ const GOSSIP_PORT: &str = "; if this is the port where an agent gossips, name it
 pub(crate) struct Client {
     address: ControlAddress,
     replies: LineReader<ReadHalf<Box<dyn Stream>>>,
+    /// It has spoken like an agent.
+    is_agent: bool,
     /// Kept open: the agent takes its end for the client's.
     _requests: LineWriter<WriteHalf<Box<dyn Stream>>>,
 }
@@ -41,6 +43,15 @@ impl Client {
     ///
     /// [`Failure::Unreachable`] if no agent is there.
     pub(crate) async fn request(remote: &Remote, request: &Request) -> Result<Self, Failure> {
+        Self::request_with(remote, request, &[]).await
+    }
+
+    /// Connects and sends the request, and the payload that belongs to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unreachable`] if no agent is there.
+    pub(crate) async fn request_with(remote: &Remote, request: &Request, body: &[u8]) -> Result<Self, Failure> {
         let address = remote.control.clone();
         let stream = match timeout(remote.timeout, connect(&address)).await {
             Ok(outcome) => outcome.map_err(|error| absent(&address, &error.to_string()))?,
@@ -48,12 +59,13 @@ impl Client {
         };
         let (reader, writer) = tokio::io::split(stream);
         let mut requests = LineWriter::new(writer, remote.timeout);
-        let sent = match requests.write(request).await {
-            Ok(()) => requests.flush().await,
-            Err(error) => Err(error),
+        let sent = async {
+            requests.write(request).await?;
+            requests.write_bytes(body).await?;
+            requests.flush().await
         };
-        sent.map_err(|error| broken(&address, &error))?;
-        Ok(Self { address, replies: LineReader::new(reader, MAX_REPLY), _requests: requests })
+        sent.await.map_err(|error| broken(&address, &error))?;
+        Ok(Self { address, replies: LineReader::new(reader, MAX_REPLY), is_agent: false, _requests: requests })
     }
 
     /// The next part of the answer, or its end. Without `patience` it waits for ever.
@@ -71,15 +83,34 @@ impl Client {
         };
         let line = line.map_err(|error| broken(&self.address, &error))?;
         let Some(line) = line else {
-            return Err(broken(&self.address, &io::Error::other(format!("it closed the connection{GOSSIP_PORT}"))));
+            let hint = if self.is_agent { "; has it stopped?" } else { GOSSIP_PORT };
+            return Err(broken(&self.address, &io::Error::other(format!("it closed the connection{hint}"))));
         };
-        match serde_json::from_slice(&line) {
+        let reply = serde_json::from_slice(&line);
+        self.is_agent |= reply.is_ok();
+        match reply {
             Ok(Reply::Error(row)) => Err(row.into()),
             Ok(reply) => Ok(reply),
             Err(_) => Err(Failure::unreachable(format!(
                 "what listens at {} is not the control address of a gossip agent{GOSSIP_PORT}",
                 self.address
             ))),
+        }
+    }
+
+    /// Reads everything, waiting for each part for as long as `patience`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next`](Self::next).
+    pub(crate) async fn whole_answer(mut self, patience: Duration) -> Result<Answer, Failure> {
+        let mut items = Vec::new();
+        loop {
+            match self.next(Some(patience)).await? {
+                Reply::Item(item) => items.push(item),
+                Reply::Done(done) => return Ok(Answer { items, done }),
+                Reply::Error(row) => return Err(row.into()),
+            }
         }
     }
 }
@@ -90,15 +121,7 @@ impl Client {
 ///
 /// Those of [`Client::request`] and [`Client::next`].
 pub(crate) async fn ask(remote: &Remote, request: &Request) -> Result<Answer, Failure> {
-    let mut client = Client::request(remote, request).await?;
-    let mut items = Vec::new();
-    loop {
-        match client.next(Some(remote.timeout)).await? {
-            Reply::Item(item) => items.push(item),
-            Reply::Done(done) => return Ok(Answer { items, done }),
-            Reply::Error(row) => return Err(row.into()),
-        }
-    }
+    Client::request(remote, request).await?.whole_answer(remote.timeout).await
 }
 
 /// Reads a row of an answer.

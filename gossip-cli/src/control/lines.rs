@@ -53,6 +53,44 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
+    /// The next `size` bytes, whatever they are. The first `kept` of them are given, the others are dropped.
+    ///
+    /// # Errors
+    ///
+    /// What reading says; `UnexpectedEof` if there are fewer.
+    pub(crate) async fn bytes(&mut self, size: usize, kept: usize) -> io::Result<Vec<u8>> {
+        let early = self.buffer.len().min(size);
+        let rest = self.buffer.split_off(early);
+        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        self.searched = 0;
+        let mut missing = size - early;
+        bytes.truncate(kept);
+        bytes.reserve_exact(kept.min(size) - bytes.len());
+        while missing > 0 {
+            let mut step = [0; STEP];
+            let count = self.reader.read(&mut step[..missing.min(STEP)]).await?;
+            if count == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of a payload"));
+            }
+            missing -= count;
+            let room = kept.saturating_sub(bytes.len());
+            bytes.extend_from_slice(&step[..count.min(room)]);
+        }
+        Ok(bytes)
+    }
+
+    /// Ends when the other side closes or breaks. What it sends meanwhile is kept, as far as a line may be long.
+    pub(crate) async fn ends(&mut self) {
+        while self.buffer.len() <= self.limit {
+            let mut step = [0; STEP];
+            match self.reader.read(&mut step).await {
+                Ok(count @ 1..) => self.buffer.extend_from_slice(&step[..count]),
+                Ok(0) | Err(_) => return,
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
     /// Ends when the other side sends anything, closes, or breaks.
     pub(crate) async fn stirs(&mut self) {
         if self.buffer.is_empty() {
@@ -71,6 +109,16 @@ pub(crate) struct LineWriter<W> {
 impl<W: AsyncWrite + Unpin> LineWriter<W> {
     pub(crate) fn new(writer: W, patience: Duration) -> Self {
         Self { writer: BufWriter::new(writer), patience }
+    }
+
+    /// How long from now on a reader may take nothing.
+    pub(crate) fn wait_for(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Appends bytes as they are.
+    pub(crate) async fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        in_time(self.patience, self.writer.write_all(bytes)).await
     }
 
     /// Appends a line; it may wait in the buffer until the next [`flush`](Self::flush).
@@ -113,6 +161,30 @@ mod tests {
         let (lines, error) = lines(b"one\r\n\ntwo\n", 100).await;
         assert_eq!(lines, ["one", "", "two"]);
         assert_eq!(error, None);
+    }
+
+    #[tokio::test]
+    async fn bytes_between_lines_are_taken_as_they_are() {
+        let mut reader = LineReader::new(&b"one\n\n\0\xfftwo\nthree"[..], 100);
+        assert_eq!(reader.next().await.unwrap().as_deref(), Some(&b"one"[..]));
+        assert_eq!(reader.bytes(3, 3).await.unwrap(), b"\n\0\xff");
+        assert_eq!(reader.next().await.unwrap().as_deref(), Some(&b"two"[..]));
+        assert_eq!(reader.bytes(4, 2).await.unwrap(), b"th");
+        assert_eq!(reader.bytes(2, 2).await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_kept_costs_no_memory() {
+        let large = vec![b'x'; 1 << 20];
+        let bytes = LineReader::new(&large[..], 100).bytes(1 << 20, 10).await.unwrap();
+        assert_eq!((bytes.len(), bytes.capacity() < 100_000), (10, true));
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_the_end_is_kept() {
+        let mut reader = LineReader::new(&b"more\n"[..], 100);
+        reader.ends().await;
+        assert_eq!(reader.next().await.unwrap().as_deref(), Some(&b"more"[..]));
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! What travels over a control connection: requests, replies, and the rows in them.
 
+mod message;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -9,13 +11,17 @@ use gossip_tokio::Value;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::content::MAX_PAYLOAD;
 use crate::exit::Failure;
+use crate::hex;
+
+pub(crate) use message::{AnswerRow, Fault, HeardKind, HeardRow, Said, SentRow, Target, Who};
 
 /// Longest request line in bytes. It bounds how much metadata one `meta_set` can carry.
 pub(crate) const MAX_REQUEST: usize = 1 << 20;
 
-/// Longest reply line that a client reads.
-pub(crate) const MAX_REPLY: usize = 64 << 20;
+/// Longest reply line that a client reads: a payload as JSON, which is up to twice as long, and what surrounds it.
+pub(crate) const MAX_REPLY: usize = 2 * MAX_PAYLOAD + (1 << 20);
 
 /// Microseconds from 1970 to the first year that a timestamp cannot show.
 const YEAR_10000: u64 = 253_402_300_800_000_000;
@@ -56,6 +62,47 @@ pub(crate) enum Request {
     MetaRemove { keys: Vec<String> },
     /// Events as they happen, one [`EventRow`] each.
     Monitor,
+    /// Send the message that follows as `body` bytes; for each of a group one [`SentRow`].
+    Send {
+        to: Target,
+        #[serde(rename = "type")]
+        kind: u16,
+        #[serde(default)]
+        reliable: bool,
+        #[serde(default)]
+        body: usize,
+    },
+    /// Ask what follows as `body` bytes; one [`AnswerRow`] each, as they come; that a single node fails is an error.
+    #[serde(rename = "request")]
+    Ask {
+        to: Target,
+        #[serde(rename = "type")]
+        kind: u16,
+        timeout_ms: u64,
+        #[serde(default)]
+        body: usize,
+    },
+    /// Messages as they come, of these types or of all, and requests of these types: one [`HeardRow`] each. Requests
+    /// are answered with themselves if `echo`, or with the `body` bytes that follow, if that is given.
+    Listen {
+        #[serde(default)]
+        types: Vec<u16>,
+        #[serde(default)]
+        echo: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<usize>,
+    },
+}
+
+impl Request {
+    /// How many bytes follow the line.
+    pub(crate) fn body(&self) -> usize {
+        match self {
+            Self::Send { body, .. } | Self::Ask { body, .. } => *body,
+            Self::Listen { body, .. } => body.unwrap_or(0),
+            _ => 0,
+        }
+    }
 }
 
 /// One line of an answer.
@@ -85,12 +132,21 @@ pub(crate) enum ErrorKind {
     Usage,
     /// It was tried and did not work.
     Failed,
+    /// There is no live member of those that are meant.
+    Nobody,
+    /// Who was asked did not answer.
+    Unanswered,
+    /// Who was asked refused.
+    Refused,
 }
 
 impl From<Failure> for ErrorRow {
     fn from(failure: Failure) -> Self {
         let kind = match failure {
             Failure::Usage(_) => ErrorKind::Usage,
+            Failure::Nobody(_) => ErrorKind::Nobody,
+            Failure::Unanswered(_) => ErrorKind::Unanswered,
+            Failure::Refused(_) => ErrorKind::Refused,
             Failure::Failed(_) | Failure::Unreachable(_) | Failure::Unheard => ErrorKind::Failed,
         };
         Self { kind, message: failure.to_string() }
@@ -102,6 +158,9 @@ impl From<ErrorRow> for Failure {
         match row.kind {
             ErrorKind::Usage => Self::Usage(row.message),
             ErrorKind::Failed => Self::Failed(row.message),
+            ErrorKind::Nobody => Self::Nobody(row.message),
+            ErrorKind::Unanswered => Self::Unanswered(row.message),
+            ErrorKind::Refused => Self::Refused(row.message),
         }
     }
 }
@@ -224,6 +283,20 @@ pub(crate) enum EventKind {
     Left {
         acknowledged: usize,
     },
+    /// Messages to the node were dropped because more came than it can take.
+    MessagesMissed {
+        /// Of which type, if it was one.
+        #[serde(rename = "type")]
+        kind: Option<u16>,
+        count: u64,
+    },
+    /// Broadcasts of a node are lost for good.
+    BroadcastsLost {
+        origin: String,
+        /// To which tag, if it was to one.
+        tag: Option<String>,
+        count: u64,
+    },
     /// Events were dropped because they were not read in time.
     Missed {
         count: u64,
@@ -280,7 +353,7 @@ impl MetaValue {
             Self::Text(value) => Value::String(value),
             Self::Time { time_us } => Value::Time(time_us),
             Self::Bytes { bytes } => {
-                Value::Bytes(from_hex(&bytes).ok_or("bytes: expected pairs of hexadecimal digits")?)
+                Value::Bytes(hex::decode(&bytes).ok_or("bytes: expected pairs of hexadecimal digits")?)
             }
         })
     }
@@ -333,13 +406,6 @@ fn looks_fractional(text: &str) -> bool {
     digits.starts_with(|first: char| first.is_ascii_digit()) && digits.contains(['.', 'e', 'E']) && !leads_with_zeros
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,6 +416,15 @@ mod tests {
             (r#"{"do":"members","state":"alive"}"#, Request::Members { state: Some("alive".into()), tag: None }),
             (r#"{"do":"info"}"#, Request::Info),
             (r#"{"do":"forget","id":"0192"}"#, Request::Forget { id: "0192".into(), here: false }),
+            (
+                r#"{"do":"send","to":{"node":"web-1"},"type":200,"body":5}"#,
+                Request::Send { to: Target::Node("web-1".into()), kind: 200, reliable: false, body: 5 },
+            ),
+            (
+                r#"{"do":"request","to":"all","type":200,"timeout_ms":5000}"#,
+                Request::Ask { to: Target::All, kind: 200, timeout_ms: 5_000, body: 0 },
+            ),
+            (r#"{"do":"listen"}"#, Request::Listen { types: vec![], echo: false, body: None }),
             (
                 r#"{"do":"meta_set","entries":{"a":1,"b":1.5,"c":"x","d":true}}"#,
                 Request::MetaSet {

@@ -9,7 +9,7 @@ use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, oneshot};
 use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
@@ -22,9 +22,11 @@ use super::{ControlAddress, Stream};
 use crate::exit::Failure;
 
 /// Clients served at once. For a further one the client gives way that has been without a request for the longest time.
-const MAX_CLIENTS: u32 = 32;
-/// Monitors among them; others need a place too.
-const MAX_MONITORS: usize = MAX_CLIENTS as usize / 2;
+const MAX_CLIENTS: u32 = 64;
+/// Monitors and listeners among them; others need a place too.
+const MAX_FOLLOWERS: usize = 24;
+/// Those among them who wait for answers of other nodes.
+const MAX_ASKING: usize = 24;
 /// How long a client may take to send a request, and to say nothing between two.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to read what it is sent.
@@ -54,7 +56,8 @@ pub(crate) struct Server {
 #[derive(Debug)]
 struct Crowd {
     waiting: Mutex<Waiting>,
-    monitors: Semaphore,
+    followers: Semaphore,
+    asking: Semaphore,
 }
 
 /// Clients of whom no request is under way, by the order in which they began to be so.
@@ -116,7 +119,8 @@ impl Server {
     }
 
     fn new(listener: Listener, address: ControlAddress) -> Self {
-        let crowd = Crowd { waiting: Mutex::default(), monitors: Semaphore::new(MAX_MONITORS) };
+        let (followers, asking) = (Semaphore::new(MAX_FOLLOWERS), Semaphore::new(MAX_ASKING));
+        let crowd = Crowd { waiting: Mutex::default(), followers, asking };
         Self { listener, address, places: Arc::new(Semaphore::new(MAX_CLIENTS as usize)), crowd: Arc::new(crowd) }
     }
 
@@ -201,6 +205,17 @@ impl Crowd {
         self.waiting().clients.remove(&wait.number).map(|_| line)
     }
 
+    /// A place for what may last, unless there are too many of it; the error says so.
+    fn admit(&self, request: &Request) -> Result<Option<SemaphorePermit<'_>>, String> {
+        let (places, most, what) = match request {
+            Request::Monitor | Request::Listen { .. } => (&self.followers, MAX_FOLLOWERS, "monitors and listeners"),
+            Request::Ask { .. } => (&self.asking, MAX_ASKING, "requests"),
+            _ => return Ok(None),
+        };
+        let full = |_| format!("{most} {what} are connected already, try again later");
+        places.try_acquire().map(Some).map_err(full)
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,17 +250,19 @@ async fn serve(
             Ok(Err(error)) => return refuse(&mut answers, ErrorKind::Usage, error.to_string()).await,
             Err(_) => return refuse(&mut answers, ErrorKind::Failed, "no request in time".to_owned()).await,
         };
-        match serde_json::from_slice::<Request>(&line) {
-            Ok(Request::Monitor) => {
-                let Ok(_watching) = crowd.monitors.try_acquire() else {
-                    let full = format!("{MAX_MONITORS} monitors are connected already, try again later");
-                    return refuse(&mut answers, ErrorKind::Failed, full).await;
-                };
-                steering.answer(Request::Monitor, &mut lines, &mut answers).await?;
-            }
-            Ok(request) => steering.answer(request, &mut lines, &mut answers).await?,
+        let request = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => request,
             Err(error) => return refuse(&mut answers, ErrorKind::Usage, format!("not a request: {error}")).await,
-        }
+        };
+        let body = match timeout(REQUEST_PATIENCE, steering.body(request.body(), &mut lines)).await {
+            Ok(body) => body?,
+            Err(_) => return refuse(&mut answers, ErrorKind::Failed, "no payload in time".to_owned()).await,
+        };
+        let _place = match crowd.admit(&request) {
+            Ok(place) => place,
+            Err(full) => return refuse(&mut answers, ErrorKind::Failed, full).await,
+        };
+        steering.answer(request, body, &mut lines, &mut answers).await?;
         wait = crowd.wait();
     }
 }

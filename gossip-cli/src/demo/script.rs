@@ -1,5 +1,7 @@
 //! The steps of the demonstration, each with a deadline.
 
+mod broadcast;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -31,6 +33,7 @@ const TALKATIVE: usize = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Converge,
+    Broadcast,
     Metadata,
     Kill,
     Restart,
@@ -44,11 +47,10 @@ impl Step {
     /// How long it may take. The deadlines of all steps and the measurement fit into 30 s with a few nodes.
     pub(crate) fn deadline(self, nodes: usize) -> Duration {
         let (seconds, more) = match self {
-            Self::Converge => (5.0, 0.2),
-            Self::Metadata => (3.0, 0.05),
+            Self::Converge => (4.0, 0.2),
             Self::Kill => (11.5, 0.1),
             Self::Restart | Self::Return => (3.0, 0.1),
-            Self::Leave => (2.0, 0.05),
+            Self::Broadcast | Self::Metadata | Self::Leave => (2.0, 0.05),
             Self::Idle => (6.0, 0.0),
         };
         let beyond = f64::from(u16::try_from(nodes.saturating_sub(10)).unwrap_or(u16::MAX));
@@ -59,6 +61,7 @@ impl Step {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Converge => "all nodes find each other",
+            Self::Broadcast => "some broadcast to all",
             Self::Metadata => "one changes its metadata",
             Self::Kill => "one is killed without a word",
             Self::Restart => "it starts again under its id",
@@ -113,6 +116,7 @@ impl Script {
     pub(crate) async fn play(&mut self) -> Result<(), Failure> {
         let last = self.fleet.nodes.len() - 1;
         self.converge().await?;
+        self.broadcast().await?;
         self.change_metadata(1).await?;
         self.kill(last).await?;
         self.outcome.rejoin_all_ms = Some(self.restart(last, Step::Restart).await?);
@@ -407,9 +411,9 @@ mod tests {
 
     #[test]
     fn at_the_default_size_all_deadlines_fit_into_thirty_seconds() {
-        let steps = [Step::Converge, Step::Metadata, Step::Kill, Step::Restart, Step::Leave];
+        let steps = [Step::Converge, Step::Broadcast, Step::Metadata, Step::Kill, Step::Restart, Step::Leave];
         let total: Duration = steps.iter().map(|step| step.deadline(5)).sum();
-        assert!(total + SETTLE + MEASURE < Duration::from_secs(30));
+        assert!(total + broadcast::AFTERMATH + SETTLE + MEASURE < Duration::from_secs(30));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Processes of the built command: agents that are killed when a test ends, their clients and monitors.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
@@ -180,6 +180,20 @@ impl Agent {
         Some(found["state"].as_str().expect("a state").to_owned())
     }
 
+    /// Runs a client command with this on its stdin.
+    pub fn ask_with(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut command = gossip();
+        command.args(args).args(["--control", &self.control]).stdin(Stdio::piped());
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the built command starts");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let input = input.to_vec();
+        let writer = thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().expect("the built command runs");
+        writer.join().expect("it does not panic").expect("the command reads all of it");
+        output
+    }
+
     /// Waits until this agent sees a node in a state.
     pub fn sees(&self, id: &str, state: &str, within: Duration) {
         let what = format!("{} sees {id} {state}", self.id);
@@ -194,9 +208,18 @@ impl Agent {
         monitor.wait_for("the monitor is in place", SOON, |event| event["event"] == "watching");
         monitor
     }
+
+    /// Listens at this agent; returns when nothing that comes from now on is missed.
+    pub fn listen(&self, args: &[&str]) -> Monitor {
+        let mut command = gossip();
+        command.args(["listen", "--json", "--control", &self.control]).args(args);
+        let listener = Monitor { process: Process::start(command) };
+        listener.wait_for("the listener is in place", SOON, |heard| heard["event"] == "listening");
+        listener
+    }
 }
 
-/// Somebody who follows an agent's events.
+/// Somebody who follows an agent's events, or the messages that come to it.
 #[derive(Debug)]
 pub struct Monitor {
     pub process: Process,
