@@ -3,7 +3,7 @@
 use crate::scenario::Scenario;
 
 /// Name and text of each.
-const FILES: [(&str, &str); 24] = [
+const FILES: [(&str, &str); 33] = [
     ("idle", include_str!("../scenarios/idle.toml")),
     ("join-storm", include_str!("../scenarios/join-storm.toml")),
     ("rolling-restart", include_str!("../scenarios/rolling-restart.toml")),
@@ -26,7 +26,16 @@ const FILES: [(&str, &str); 24] = [
     ("clock-skew", include_str!("../scenarios/clock-skew.toml")),
     ("churn", include_str!("../scenarios/churn.toml")),
     ("byzantine", include_str!("../scenarios/byzantine.toml")),
+    ("twin", include_str!("../scenarios/twin.toml")),
     ("regions", include_str!("../scenarios/regions.toml")),
+    ("broadcast", include_str!("../scenarios/broadcast.toml")),
+    ("broadcast-far", include_str!("../scenarios/broadcast-far.toml")),
+    ("broadcast-loss", include_str!("../scenarios/broadcast-loss.toml")),
+    ("broadcast-crash", include_str!("../scenarios/broadcast-crash.toml")),
+    ("broadcast-maelstrom", include_str!("../scenarios/broadcast-maelstrom.toml")),
+    ("broadcast-tagged", include_str!("../scenarios/broadcast-tagged.toml")),
+    ("broadcast-ordered", include_str!("../scenarios/broadcast-ordered.toml")),
+    ("requests", include_str!("../scenarios/requests.toml")),
     ("chaos", include_str!("../scenarios/chaos.toml")),
 ];
 

@@ -23,11 +23,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use gossip_sim::{Preset, Report, Scenario, Share, Span};
+use gossip_sim::{Latency, Preset, Report, Scenario, Share, Span};
 
 /// Simulates gossip clusters: real nodes, every fault, virtual time, one seed.
 ///
-/// Exit code: 0 if all oracles were content, 1 if one was not, 2 if the command could not be carried out.
+/// Exit code: 0 if all oracles were content, 1 if one was not, 2 if the command could not be carried out, 3 if a replay
+/// fails in another way than was written down.
 #[derive(Debug, Parser)]
 #[command(version, name = "gossip-sim")]
 pub(crate) struct Command {
@@ -80,8 +81,11 @@ struct Changes {
     #[arg(long, short)]
     duration: Option<Span>,
     /// Share of datagrams lost on all links, 0 to 1
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     loss: Option<Share>,
+    /// Time that packets take on all links: one, like 1ms, or a range, like 10ms..50ms
+    #[arg(long, value_parser = latency, value_name = "T..T")]
+    latency: Option<Latency>,
     /// Settings that the nodes start from
     #[arg(long, value_enum)]
     preset: Option<PresetName>,
@@ -98,6 +102,7 @@ impl Changes {
     fn apply(&self, mut scenario: Scenario) -> Result<Scenario, String> {
         scenario.nodes = self.nodes.unwrap_or(scenario.nodes);
         scenario.duration = self.duration.unwrap_or(scenario.duration);
+        scenario.link.latency = self.latency.clone().or(scenario.link.latency);
         scenario.link.loss = self.loss.unwrap_or(scenario.link.loss);
         scenario.preset = self.preset.map_or(scenario.preset, |preset| match preset {
             PresetName::Lan => Preset::Lan,
@@ -119,9 +124,32 @@ impl Changes {
         add("nodes", self.nodes.map(|nodes| nodes.to_string()));
         add("duration", self.duration.map(|duration| duration.to_string().replace(' ', "")));
         add("loss", self.loss.map(|loss| loss.value().to_string()));
+        add("latency", self.latency.as_ref().map(written));
         add("preset", self.preset.map(|preset| format!("{preset:?}").to_lowercase()));
         arguments
     }
+}
+
+fn latency(text: &str) -> Result<Latency, String> {
+    let span = |text: &str| text.parse::<Span>().map_err(|error| error.to_string());
+    match text.split_once("..") {
+        Some((least, most)) => {
+            let (least, most) = (span(least)?, span(most)?);
+            let expected = || "expected the shorter time first, like 10ms..50ms".to_owned();
+            if least <= most { Ok(Latency::Uniform { least, most }) } else { Err(expected()) }
+        }
+        None => span(text).map(Latency::Constant),
+    }
+}
+
+/// A latency as it is given on the command line.
+fn written(latency: &Latency) -> String {
+    let text = match latency {
+        Latency::Uniform { least, most } => format!("{least}..{most}"),
+        Latency::Constant(span) => span.to_string(),
+        other => format!("{other:?}"),
+    };
+    text.replace(' ', "")
 }
 
 /// The built-in scenario with this name, or the one in this file.
@@ -138,11 +166,20 @@ fn scenario(name: &str) -> Result<Scenario, String> {
     }
 }
 
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,=:@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 fn code(passed: bool) -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The line that shows a failure again.
 fn reproduce(name: &str, changes: &Changes, report: &Report) -> String {
-    format!("gossip-sim run {name} --seed {}{}", report.seed, changes.arguments())
+    format!("gossip-sim run {} --seed {}{}", quoted(name), report.seed, changes.arguments())
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use gossip_core::{Config, Epoch, NodeId};
 
+use crate::hardship::{Hardship, ROUGH};
 use crate::link::Latency;
-use crate::partition::Cuts;
+use crate::partition::{Cuts, NodeSet};
 use crate::scenario::{Scenario, Span, Start};
 use crate::world::Addr;
 
@@ -63,6 +64,8 @@ pub(crate) struct Departure {
     pub(crate) began: u64,
     /// How many peers acknowledged it, once it is complete.
     pub(crate) acknowledged: Option<usize>,
+    /// Somebody took the node for dead and had a reason.
+    pub(crate) is_excused: bool,
 }
 
 /// The truth about one virtual machine.
@@ -78,8 +81,14 @@ pub(crate) struct Person {
     pub(crate) pauses: u32,
     /// How many faults slow it down.
     pub(crate) slowed: u32,
-    /// It was paused or slow, or its clock went wrong: it may find that it was called late.
+    /// It was paused or slow, or its clock went wrong, in this life: it may find that it was called late.
     pub(crate) was_held_up: bool,
+    /// Until when it was paused or busy last: what was due before is served late.
+    pub(crate) held_up_until: u64,
+    /// How many faults keep it from running.
+    pub(crate) downs: u32,
+    /// The machine whose id its node took.
+    pub(crate) twin_of: Option<u32>,
 }
 
 impl Person {
@@ -104,6 +113,9 @@ pub(crate) struct Facts {
     pub(crate) people: Vec<Person>,
     pub(crate) past: BTreeMap<Subject, Past>,
     pub(crate) cuts: Cuts,
+    pub(crate) hardship: Hardship,
+    /// Machines whose id another one took, and those that took one.
+    pub(crate) doubled: NodeSet,
     pub(crate) seeds: u32,
     pub(crate) running: u32,
     /// Faults that have begun and not ended.
@@ -112,10 +124,14 @@ pub(crate) struct Facts {
     pub(crate) disturbed: Option<u64>,
     /// The links harm packets even without a fault.
     pub(crate) link_is_harmful: bool,
+    /// They do so much harm that nothing can be asked of anybody.
+    pub(crate) link_is_rough: bool,
     pub(crate) config: Config,
     pub(crate) worst_latency: u64,
     /// Set by the scenario: how long agreement may take.
     pub(crate) settle: Option<u64>,
+    /// Who has which tag.
+    pub(crate) tags: BTreeMap<String, NodeSet>,
 }
 
 impl Facts {
@@ -126,14 +142,18 @@ impl Facts {
             people: Vec::new(),
             past: BTreeMap::new(),
             cuts: Cuts::default(),
+            hardship: Hardship::default(),
+            doubled: NodeSet::default(),
             seeds: scenario.seeds,
             running: 0,
             faults_active: 0,
             disturbed: (scenario.start != Start::Joined).then_some(0),
             link_is_harmful: link.is_harmful(),
+            link_is_rough: link.worst_loss() > ROUGH,
             config: scenario.config(),
             worst_latency: link.latency.as_ref().map_or(0, Latency::worst),
             settle: scenario.settle.map(Span::as_micros),
+            tags: scenario.tagged_nodes(),
         }
     }
 
@@ -142,7 +162,12 @@ impl Facts {
     }
 
     pub(crate) fn subject(&self, host: u32) -> Subject {
-        Subject { host, renamed: self.person(host).renamed }
+        let person = self.person(host);
+        match person.twin_of {
+            // The id that it took, whatever became of the one it took it from.
+            Some(original) => Subject { host: original, renamed: person.renamed },
+            None => Subject { host, renamed: person.renamed },
+        }
     }
 
     /// The truth about whoever goes by this name now; `None` if nobody does any more.
@@ -163,9 +188,39 @@ impl Facts {
         }
     }
 
-    /// Whether nothing has gone wrong since `moment`, and nothing does now.
-    pub(crate) fn is_calm_since(&self, moment: u64) -> bool {
-        !self.link_is_harmful && self.faults_active == 0 && self.disturbed.is_none_or(|last| last <= moment)
+    /// The tags of a machine's nodes.
+    pub(crate) fn tags_of(&self, host: u32) -> impl Iterator<Item = &str> {
+        self.tags.iter().filter(move |(_, nodes)| nodes.contains(host)).map(|(tag, _)| tag.as_str())
+    }
+
+    pub(crate) fn has_tag(&self, host: u32, tag: &str) -> bool {
+        self.tags.get(tag).is_some_and(|nodes| nodes.contains(host))
+    }
+
+    /// How long a broadcast may take to reach a node that is in no trouble, in microseconds.
+    ///
+    /// What is lost can be repaired while it is kept. Whoever hears of it in the last moment waits a round trip for it,
+    /// asks, and asks again; in order it may wait for another as long.
+    pub(crate) fn delivery_time(&self, is_ordered: bool) -> u64 {
+        let config = &self.config;
+        let order = if is_ordered { micros(config.order_timeout) } else { 0 };
+        micros(config.repair_time) + 8 * micros(config.gossip_interval) + order + 20 * self.worst_latency
+    }
+
+    /// Somebody takes a leaver for dead, with a reason: others may well do the same.
+    pub(crate) fn excuse_departure(&mut self, subject: Subject) {
+        let departure = match self.people.get_mut(subject.host as usize) {
+            Some(person) if person.renamed == subject.renamed => person.departure.as_mut(),
+            _ => self.past.get_mut(&subject).and_then(|past| past.departure.as_mut()),
+        };
+        if let Some(departure) = departure {
+            departure.is_excused = true;
+        }
+    }
+
+    /// Whether there is or was another machine with the same id.
+    pub(crate) fn is_doubled(&self, host: u32) -> bool {
+        self.doubled.contains(host)
     }
 
     /// Whether agreement is due: nothing has gone wrong for as long as it may take.
@@ -186,18 +241,38 @@ impl Facts {
             return settle;
         }
         let config = &self.config;
-        let micros = |span: std::time::Duration| span.as_micros() as u64;
         let live = u64::from(self.running.max(1));
         let gone = self.people.len() as u64 + self.past.len() as u64 - live.min(self.people.len() as u64);
         let score = u64::from(config.awareness_max);
         let probes = micros(config.probe_interval) * (score * (score + 1) / 2 + score);
-        let scale = libm::log10(live as f64).max(1.0);
-        let shortest = micros(config.probe_interval) * u64::from(config.suspicion_min);
-        let suspicion = (shortest as f64 * scale) as u64 * u64::from(config.suspicion_max);
         let healing = micros(config.heal_interval) * (4 + 6 * gone.div_ceil(live));
         let spread = micros(config.gossip_interval) * 16 * u64::from(live.ilog2().max(4));
+        let suspicion = self.suspicion_time();
         probes + suspicion + healing + spread + micros(config.join_timeout) + 40 * self.worst_latency
     }
+
+    /// How long a suspicion by one accuser lasts, in microseconds.
+    pub(crate) fn suspicion_time(&self) -> u64 {
+        let config = &self.config;
+        let scale = libm::log10(f64::from(self.running.max(1))).max(1.0);
+        let shortest = micros(config.probe_interval) * u64::from(config.suspicion_min);
+        (shortest as f64 * scale) as u64 * u64::from(config.suspicion_max)
+    }
+
+    /// How long the probe of a node takes that doubts itself most, in microseconds.
+    pub(crate) fn probing_time(&self) -> u64 {
+        micros(self.config.probe_interval) * u64::from(self.config.awareness_max)
+    }
+
+    /// How long it takes until what is wrong shows in the tables, in microseconds: probes under way end, and others
+    /// begin and end.
+    pub(crate) fn notice_time(&self) -> u64 {
+        2 * self.probing_time() + 4 * self.worst_latency
+    }
+}
+
+fn micros(span: std::time::Duration) -> u64 {
+    span.as_micros() as u64
 }
 
 #[cfg(test)]

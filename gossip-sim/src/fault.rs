@@ -47,6 +47,14 @@ pub enum Action {
         /// How many, or a list of numbers that no node has yet.
         nodes: Select,
     },
+    /// Another machine starts a node with the id of one that runs. When the fault is over it stops at once.
+    Twin {
+        /// The machine: a number that no node has yet. Left out: the next one.
+        #[serde(default = "next", skip_serializing_if = "is_next")]
+        nodes: Select,
+        /// Whose id it takes.
+        of: Select,
+    },
     /// Nodes do nothing for a while; what comes meanwhile waits in their sockets.
     Pause {
         /// Which.
@@ -126,6 +134,14 @@ pub enum Action {
     },
 }
 
+fn next() -> Select {
+    Select::Count(1)
+}
+
+fn is_next(nodes: &Select) -> bool {
+    *nodes == next()
+}
+
 /// What a node is when it is started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -153,6 +169,7 @@ impl Action {
             Self::Crash { .. } => "crash",
             Self::Leave { .. } => "leave",
             Self::Join { .. } => "join",
+            Self::Twin { .. } => "twin",
             Self::Pause { .. } => "pause",
             Self::Slow { .. } => "slow",
             Self::Clock { .. } => "clock",
@@ -162,6 +179,11 @@ impl Action {
             Self::Impair { .. } => "impair",
             Self::Noise { .. } => "noise",
         }
+    }
+
+    /// Whether it starts nodes on machines that had none.
+    pub(crate) fn brings_newcomers(&self) -> bool {
+        matches!(self, Self::Join { .. } | Self::Twin { .. })
     }
 
     /// The choices of nodes in it, with their keys.
@@ -179,6 +201,7 @@ impl Action {
             Self::Impair { nodes: chosen, with, .. } => {
                 nodes(chosen).into_iter().chain(with.iter().map(|with| ("with".to_owned(), with))).collect()
             }
+            Self::Twin { nodes: chosen, of } => nodes(chosen).into_iter().chain([("of".to_owned(), of)]).collect(),
             Self::Cut { from, to, .. } => {
                 let from = ("from".to_owned(), from);
                 [from].into_iter().chain(to.iter().map(|to| ("to".to_owned(), to))).collect()
@@ -201,6 +224,7 @@ impl Action {
             | Self::FlipFlop { nodes, .. }
             | Self::Noise { nodes, .. } => vec![nodes],
             Self::Impair { nodes, with, .. } => [nodes].into_iter().chain(with).collect(),
+            Self::Twin { nodes, of } => vec![nodes, of],
             Self::Cut { from, to, .. } => [from].into_iter().chain(to).collect(),
             Self::Split { groups } => groups.iter_mut().collect(),
         }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use gossip_core::{Channel, Node};
+use gossip_core::{Channel, Instant, Node};
 
 use crate::app::App;
 use crate::clock::Clock;
+use crate::fault::Comeback;
 use crate::packet::PacketId;
 use crate::world::Addr;
 
@@ -42,6 +43,22 @@ impl Slowness {
     }
 }
 
+/// How a node starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Coming {
+    /// For the first time.
+    New,
+    /// Again, as this.
+    Back(Comeback),
+}
+
+/// What a machine that stands still does when it goes on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Postponed {
+    pub(crate) start: Option<Coming>,
+    pub(crate) leave: bool,
+}
+
 pub(crate) struct Host {
     pub(crate) node: Option<Node<Addr>>,
     pub(crate) app: Option<Box<dyn App>>,
@@ -61,7 +78,13 @@ pub(crate) struct Host {
     pub(crate) life: u32,
     /// Deadlines in a row that were due at once.
     pub(crate) spins: u32,
+    /// When the application wants to be called, by the machine's clock …
+    pub(crate) app_due: Option<Instant>,
+    /// … and in world time.
     pub(crate) app_timer: u64,
+    /// Faults that make the clock drift, and by how much.
+    pub(crate) drifts: Vec<(u32, i32)>,
+    pub(crate) postponed: Postponed,
 }
 
 impl Host {
@@ -78,7 +101,10 @@ impl Host {
             slow: Vec::new(),
             life: 0,
             spins: 0,
+            app_due: None,
             app_timer: u64::MAX,
+            drifts: Vec::new(),
+            postponed: Postponed::default(),
         }
     }
 

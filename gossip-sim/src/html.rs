@@ -1,10 +1,11 @@
 //! A report as one page with plots that needs nothing but itself.
 
+mod members;
 mod plot;
 
 use std::fmt::Write;
 
-use crate::report::{Percentiles, Report};
+use crate::report::{FaultSpan, Percentiles, Report};
 use plot::{Band, Plot, Series};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
@@ -14,8 +15,8 @@ td:first-child,th:first-child{text-align:left}.bad{color:#b42318}.good{color:#1a
 svg text{font:11px system-ui,sans-serif;fill:#57606a}li{margin:.2rem 0}\
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}p.note,svg text{color:#9da7b1;fill:#9da7b1}}";
 
-/// Members whose states are drawn.
-const MEMBERS: usize = 12;
+/// Parts of one fault that are drawn.
+const MOST_PARTS: u32 = 500;
 
 /// The report as a page: verdict, figures, and plots of membership, traffic, detection, faults, and of what was
 /// believed of the members that were doubted.
@@ -29,6 +30,7 @@ pub fn html(report: &Report) -> String {
     );
     verdict(&mut page, report);
     figures(&mut page, report);
+    section(&mut page, "Messages", "Broadcasts, messages and requests of the applications.", &messages(report));
     section(&mut page, "Faults", "When what went wrong, and for how long.", &faults(report));
     section(
         &mut page,
@@ -36,7 +38,12 @@ pub fn html(report: &Report) -> String {
         "Nodes that ran, and the fewest and most live members that any of them knew of.",
         &membership(report),
     );
-    section(&mut page, "Beliefs", "How many nodes suspected a member, or believed it dead.", &beliefs(report));
+    section(
+        &mut page,
+        "Beliefs",
+        "How many nodes suspected a member, or believed it dead: those that crashed first.",
+        &members::beliefs(report),
+    );
     section(&mut page, "Traffic", "Bytes sent per node and second, streams included.", &traffic(report));
     section(
         &mut page,
@@ -84,6 +91,14 @@ fn figures(page: &mut String, report: &Report) {
     page.push_str("</table>");
 }
 
+fn messages(report: &Report) -> String {
+    let rows = report.messages.figures().into_iter().fold(String::new(), |mut rows, (name, value)| {
+        let _ = write!(rows, "<tr><td>{}{}</td><td>{value}</td></tr>", name[..1].to_uppercase(), &name[1..]);
+        rows
+    });
+    if rows.is_empty() { rows } else { format!("<table>{rows}</table>") }
+}
+
 fn section(page: &mut String, title: &str, note: &str, content: &str) {
     if !content.is_empty() {
         let _ = write!(page, "<h2>{title}</h2><p class=\"note\">{note}</p>{content}");
@@ -98,12 +113,21 @@ fn faults(report: &Report) -> String {
     let bands: Vec<Band> = report
         .faults
         .iter()
-        .map(|fault| Band {
-            label: format!("{} {}", fault.name, shorten(&fault.nodes)),
-            parts: vec![(fault.from_s, fault.until_s.unwrap_or(seconds(report)), 1.0)],
-        })
+        .map(|fault| Band { label: format!("{} {}", fault.name, shorten(&fault.nodes)), parts: parts(report, fault) })
         .collect();
-    plot::bands(&bands, seconds(report), "#c4432b")
+    let moments = report.oracle_failures.iter().map(|failure| failure.at.as_micros() as f64 / 1e6);
+    let failures = Band { label: "oracles failed".to_owned(), parts: moments.map(|at| (at, at, 1.0)).collect() };
+    plot::bands(&bands, seconds(report), "#c4432b") + &plot::bands(&[failures], seconds(report), "#6e1423")
+}
+
+/// When a fault was in force.
+fn parts(report: &Report, fault: &FaultSpan) -> Vec<(f64, f64, f64)> {
+    let end = fault.until_s.unwrap_or(seconds(report));
+    let Some((in_force, rest)) = fault.rhythm_s.filter(|(in_force, rest)| in_force + rest > 0.0) else {
+        return vec![(fault.from_s, end, 1.0)];
+    };
+    let begins = (0..MOST_PARTS).map(|number| fault.from_s + f64::from(number) * (in_force + rest));
+    begins.take_while(|begin| *begin < end).map(|begin| (begin, end.min(begin + in_force), 1.0)).collect()
 }
 
 fn membership(report: &Report) -> String {
@@ -124,33 +148,6 @@ fn membership(report: &Report) -> String {
 fn traffic(report: &Report) -> String {
     let points = report.samples.iter().map(|sample| (sample.at_s, sample.bytes)).collect();
     Plot { series: vec![Series { name: "bytes", colour: "#2f6fde", points }], seconds: seconds(report) }.draw()
-}
-
-/// One band for each member that was doubted: the darker, the more nodes believed it dead or suspected it.
-fn beliefs(report: &Report) -> String {
-    let mut members: Vec<&str> = Vec::new();
-    for change in &report.states {
-        if !members.contains(&change.member.as_str()) {
-            members.push(&change.member);
-        }
-    }
-    members.truncate(MEMBERS);
-    let most = f64::from(report.nodes.max(2) - 1);
-    let band = |member: &str, label: &str, value: fn(&crate::metrics::StateChange) -> u32| {
-        let changes: Vec<_> = report.states.iter().filter(|change| change.member == member).collect();
-        let ends = changes.iter().skip(1).map(|change| change.at_s).chain([seconds(report)]);
-        let parts = changes
-            .iter()
-            .zip(ends)
-            .filter(|(change, _)| value(change) > 0)
-            .map(|(change, end)| (change.at_s, end, 0.25 + 0.75 * f64::from(value(change)) / most))
-            .collect();
-        Band { label: format!("{member} {label}"), parts }
-    };
-    let suspected: Vec<Band> =
-        members.iter().map(|member| band(member, "suspected", |change| change.suspected_by)).collect();
-    let dead: Vec<Band> = members.iter().map(|member| band(member, "dead", |change| change.dead_for)).collect();
-    plot::bands(&suspected, seconds(report), "#b78103") + &plot::bands(&dead, seconds(report), "#6e1423")
 }
 
 fn detection(report: &Report) -> String {

@@ -50,6 +50,8 @@ mod clock;
 mod compare;
 mod facts;
 mod fault;
+mod hardship;
+mod histogram;
 mod host;
 mod html;
 mod link;
@@ -57,6 +59,7 @@ mod metrics;
 mod oracle;
 mod packet;
 mod partition;
+mod payload;
 mod queue;
 mod random;
 mod report;
@@ -67,6 +70,8 @@ mod simulation;
 mod stream;
 mod sweep;
 mod trace;
+mod traffic;
+mod trouble;
 mod workload;
 mod world;
 
@@ -77,9 +82,10 @@ pub use fault::{Action, Comeback, Fault};
 pub use html::html;
 pub use link::{Burst, Latency, Link};
 pub use metrics::{Sample, StateChange};
+pub use oracle::requests::Failures;
 pub use oracle::{Failure, Oracle};
 pub use partition::NodeSet;
-pub use report::{FaultSpan, Percentiles, Report};
+pub use report::{FaultSpan, Messages, Percentiles, Report, Requests as RequestCounts};
 pub use sabotage::{Bug, Sabotage};
 pub use scenario::{
     Chaos, Expected, Kind, Preset, Problem, Replay, Scenario, ScenarioError, Select, Settings, Share, SignedSpan, Span,
@@ -88,5 +94,6 @@ pub use scenario::{
 pub use shrink::{Shrunk, shrink, shrink_with};
 pub use simulation::{RunError, Simulation};
 pub use sweep::{Summary, Sweep, Swept};
+pub use traffic::{Broadcasts, Directs, Requests};
 pub use workload::Workload;
 pub use world::{Addr, World};

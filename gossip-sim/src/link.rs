@@ -6,6 +6,7 @@ mod path;
 use serde::{Deserialize, Serialize};
 
 pub use latency::Latency;
+use path::HELD_UP;
 pub(crate) use path::{Fate, Path};
 
 use crate::scenario::{Share, Span};
@@ -65,6 +66,21 @@ pub struct Burst {
 }
 
 impl Link {
+    /// Share of packets lost, or as good as lost, at the worst.
+    pub(crate) fn worst_loss(&self) -> f64 {
+        const ALL: f64 = 1.0;
+        let burst = self.burst.map_or(0.0, |burst| burst.loss.value());
+        let narrow = if self.rate.is_some() || self.mtu.is_some() { ALL } else { 0.0 };
+        self.loss.value() + self.corrupt.value() + self.truncate.value() + burst + narrow
+    }
+
+    /// How long a packet may take at most, in microseconds, unless it waits for its turn.
+    pub(crate) fn worst_delay(&self) -> u64 {
+        let latency = self.latency.as_ref().map_or(0, Latency::worst);
+        let held_up = if self.reorder.is_zero() { 0 } else { self.reorder_by.map_or(HELD_UP, Span::as_micros) };
+        latency + held_up
+    }
+
     /// Whether datagrams or time may be lost on it, beyond its latency.
     pub(crate) fn is_harmful(&self) -> bool {
         self.burst.is_some()

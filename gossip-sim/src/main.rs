@@ -12,6 +12,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        // The report tells of panics of nodes; the place is all that it lacks.
+        std::panic::set_hook(Box::new(|panic| {
+            if let Some(place) = panic.location() {
+                eprintln!("gossip-sim: a panic at {place}");
+            }
+        }));
+    }
     match command::Command::parse().run() {
         Ok(code) => code,
         Err(message) => {

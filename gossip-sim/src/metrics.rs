@@ -1,23 +1,29 @@
 //! What is counted and timed for the report.
 
+mod costs;
 mod detection;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gossip_core::{Channel, Event, MemberChange, MemberState, Node};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Facts, Status, Subject};
+use crate::partition::NodeSet;
 use crate::scenario::Scenario;
 use crate::world::Addr;
 
+pub(crate) use costs::Costs;
 pub(crate) use detection::Detections;
 
 /// Points on the time axis of plots.
 const POINTS: u64 = 400;
 
-/// Members whose states are told in the timeline.
-const TOLD: usize = 24;
+/// Changes of what is believed that are told in the timeline.
+const TOLD: usize = 50_000;
+
+/// Changes of one member within this many seconds are told as one.
+const AT_ONCE: f64 = 0.1;
 
 /// One moment of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +59,8 @@ pub struct StateChange {
 struct Beliefs {
     suspected_by: u32,
     dead_for: u32,
+    /// Where the last change stands in the timeline.
+    told: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -68,9 +76,14 @@ pub(crate) struct Metrics {
     pub(crate) dead: u64,
     pub(crate) false_dead: u64,
     pub(crate) detections: Detections,
+    /// What messages cost at nodes that have stopped.
+    pub(crate) costs: Costs,
+    /// Messages, requests and answers that a node did not accept.
+    pub(crate) refused: u64,
     pub(crate) samples: Vec<Sample>,
     pub(crate) states: Vec<StateChange>,
     beliefs: BTreeMap<Subject, Beliefs>,
+    suspicions_now: u64,
     /// What each node believes of members that it does not believe alive.
     doubts: BTreeMap<(u32, Subject), MemberState>,
     /// Virtual microseconds that nodes have run, until `counted`.
@@ -112,7 +125,9 @@ impl Metrics {
     pub(crate) fn stopped(&mut self, facts: &Facts, host: u32, status: Status) {
         self.count_time(facts);
         if status == Status::Crashed {
-            self.detections.crashed(facts, host);
+            let beliefs = self.beliefs.get(&facts.subject(host));
+            let is_doubted = beliefs.is_some_and(|beliefs| beliefs.suspected_by + beliefs.dead_for > 0);
+            self.detections.crashed(facts, host, is_doubted);
         }
         self.detections.stopped(facts, host);
         self.forget(host);
@@ -126,7 +141,10 @@ impl Metrics {
             self.doubts.remove(&key);
             let beliefs = self.beliefs.entry(key.1).or_default();
             match state {
-                MemberState::Suspect => beliefs.suspected_by -= 1,
+                MemberState::Suspect => {
+                    beliefs.suspected_by -= 1;
+                    self.suspicions_now -= 1;
+                }
                 _ => beliefs.dead_for -= 1,
             }
         }
@@ -165,22 +183,30 @@ impl Metrics {
         if before == doubt {
             return;
         }
-        let is_known = self.beliefs.contains_key(&subject);
-        let is_told = is_known || self.beliefs.len() < TOLD;
         let beliefs = self.beliefs.entry(subject).or_default();
         match before {
-            Some(MemberState::Suspect) => beliefs.suspected_by -= 1,
+            Some(MemberState::Suspect) => {
+                beliefs.suspected_by -= 1;
+                self.suspicions_now -= 1;
+            }
             Some(_) => beliefs.dead_for -= 1,
             None => {}
         }
         match doubt {
-            Some(MemberState::Suspect) => beliefs.suspected_by += 1,
+            Some(MemberState::Suspect) => {
+                beliefs.suspected_by += 1;
+                self.suspicions_now += 1;
+            }
             Some(_) => beliefs.dead_for += 1,
             None => {}
         }
-        if is_told && self.states.len() < 20_000 {
-            let (suspected_by, dead_for) = (beliefs.suspected_by, beliefs.dead_for);
-            let at_s = facts.now as f64 / 1e6;
+        let (suspected_by, dead_for) = (beliefs.suspected_by, beliefs.dead_for);
+        let at_s = facts.now as f64 / 1e6;
+        let last = beliefs.told.and_then(|index| self.states.get_mut(index));
+        if let Some(last) = last.filter(|last| at_s - last.at_s < AT_ONCE) {
+            (last.suspected_by, last.dead_for) = (suspected_by, dead_for);
+        } else if self.states.len() < TOLD {
+            beliefs.told = Some(self.states.len());
             self.states.push(StateChange { at_s, member: subject.to_string(), suspected_by, dead_for });
         }
     }
@@ -188,6 +214,21 @@ impl Metrics {
     /// Whether anybody believes the node of a machine dead.
     pub(crate) fn was_declared_dead(&self, host: u32) -> bool {
         self.beliefs.iter().any(|(subject, beliefs)| subject.host == host && beliefs.dead_for > 0)
+    }
+
+    /// All members that somebody believes dead.
+    pub(crate) fn believed_dead(&self) -> BTreeSet<Subject> {
+        self.beliefs.iter().filter(|(_, beliefs)| beliefs.dead_for > 0).map(|(&subject, _)| subject).collect()
+    }
+
+    /// How many suspicions there are, over all nodes but those that are quiet.
+    pub(crate) fn suspicions(&self, quiet: &NodeSet) -> u64 {
+        if quiet.is_empty() {
+            return self.suspicions_now;
+        }
+        let is_counted = |&(observer, _): &(u32, Subject)| !quiet.contains(observer);
+        let doubts = self.doubts.iter().filter(|(pair, _)| is_counted(pair)).map(|(_, state)| state);
+        doubts.filter(|state| **state == MemberState::Suspect).count() as u64
     }
 
     /// How many suspect the node of a machine.

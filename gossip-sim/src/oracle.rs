@@ -4,12 +4,16 @@ pub(crate) mod accuracy;
 pub(crate) mod agreement;
 pub(crate) mod answers;
 pub(crate) mod bounded;
+pub(crate) mod broadcasts;
 pub(crate) mod claims;
 pub(crate) mod leavers;
+pub(crate) mod requests;
 pub(crate) mod resurrection;
 pub(crate) mod self_dead;
 pub(crate) mod timers;
+pub(crate) mod twins;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use gossip_core::{Event, Stats};
@@ -46,6 +50,16 @@ pub enum Oracle {
     Accuracy,
     /// An attempt to join was not answered.
     Answers,
+    /// A broadcast did not reach a node that was live throughout, or came twice.
+    Delivered,
+    /// A message came that nobody sent, or with another content.
+    Invented,
+    /// A broadcast to a tag came to a node that does not have it.
+    Tagged,
+    /// A broadcast that was to come in order came after a later one.
+    Ordered,
+    /// A request did not end exactly once, or a reliable message was lost without a word.
+    Requests,
     /// The user's own application or check.
     Application,
     /// A node panicked.
@@ -66,6 +80,11 @@ impl Oracle {
             Self::Leavers => "leavers",
             Self::Accuracy => "accuracy",
             Self::Answers => "answers",
+            Self::Delivered => "delivered",
+            Self::Invented => "invented",
+            Self::Tagged => "tagged",
+            Self::Ordered => "ordered",
+            Self::Requests => "requests",
             Self::Application => "application",
             Self::Panic => "panic",
         }
@@ -91,6 +110,22 @@ pub struct Failure {
     pub message: String,
 }
 
+/// In which way a rule was broken: two failures of one kind have the same reason, as far as can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    oracle: Oracle,
+    /// The words of the message, in alphabetical order: who is named first says nothing.
+    words: BTreeSet<String>,
+}
+
+impl Failure {
+    pub(crate) fn kind(&self) -> Kind {
+        let is_word = |word: &&str| word.len() > 1 && word.chars().all(char::is_alphabetic);
+        let words = self.message.split(|c: char| !c.is_alphanumeric()).filter(is_word).map(str::to_owned).collect();
+        Kind { oracle: self.oracle, words }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{}] at {}", self.oracle, self.at)?;
@@ -99,6 +134,12 @@ impl fmt::Display for Failure {
         }
         write!(f, ": {}", self.message)
     }
+}
+
+/// Whether so few nodes take part that all can be remembered that each says of each.
+fn is_small(facts: &Facts) -> bool {
+    const SMALL: usize = 300;
+    facts.people.len() <= SMALL
 }
 
 /// A broken rule as an oracle finds it; the world adds the time.
@@ -115,6 +156,8 @@ pub(crate) struct Oracles {
     pub(crate) timers: timers::Timers,
     pub(crate) agreement: agreement::Agreement,
     pub(crate) answers: answers::Answers,
+    pub(crate) broadcasts: broadcasts::Broadcasts,
+    pub(crate) requests: requests::Requests,
 }
 
 impl Oracles {
@@ -129,6 +172,8 @@ impl Oracles {
             timers: timers::Timers::default(),
             agreement: agreement::Agreement::default(),
             answers: answers::Answers::default(),
+            broadcasts: broadcasts::Broadcasts::default(),
+            requests: requests::Requests::default(),
         }
     }
 
@@ -153,25 +198,39 @@ impl Oracles {
 
     /// A node started.
     pub(crate) fn started(&mut self, host: u32) {
+        self.forget(host);
+        self.broadcasts.started(host);
+    }
+
+    /// A node stopped.
+    pub(crate) fn stopped(&mut self, host: u32) {
+        self.forget(host);
+        self.broadcasts.stopped(host);
+        self.requests.stopped(host);
+    }
+
+    fn forget(&mut self, host: u32) {
         self.memory.forget(host);
         self.self_dead.forget(host);
         self.answers.forget(host);
     }
 
-    /// A node stopped.
-    pub(crate) fn stopped(&mut self, host: u32) {
-        self.started(host);
+    /// A node of a cluster that starts joined knows something.
+    pub(crate) fn knows(&mut self, facts: &Facts, host: u32, event: &Event<Addr>) {
+        if let Event::Member(change) = event {
+            self.memory.note(host, change, is_small(facts));
+        }
     }
 
     /// A node reported something.
-    pub(crate) fn event(&mut self, facts: &Facts, host: u32, event: &Event<Addr>) {
+    pub(crate) fn event(&mut self, facts: &mut Facts, host: u32, event: &Event<Addr>) {
         match event {
             Event::Member(change) => {
                 if let Some(last) = self.memory.last(host, change) {
                     let finding = resurrection::check(last, change).or_else(|| claims::check(last, change));
                     self.findings.extend(finding.map(|(oracle, message)| (oracle, Some(host), message)));
                 }
-                self.memory.note(host, change);
+                self.memory.note(host, change, is_small(facts));
                 self.self_dead.note(facts, host, change);
                 self.findings.extend(accuracy::check(facts, host, change));
                 self.findings.extend(leavers::check(facts, host, change));
@@ -185,12 +244,17 @@ impl Oracles {
 
     /// Takes over what the oracles found.
     pub(crate) fn drain(&mut self, facts: &Facts) {
-        if self.findings.is_empty() && self.bounded.findings.is_empty() && self.timers.findings.is_empty() {
+        let parts = [
+            &mut self.findings,
+            &mut self.bounded.findings,
+            &mut self.timers.findings,
+            &mut self.broadcasts.findings,
+            &mut self.requests.findings,
+        ];
+        if parts.iter().all(|part| part.is_empty()) {
             return;
         }
-        let mut findings = std::mem::take(&mut self.findings);
-        findings.append(&mut self.bounded.findings);
-        findings.append(&mut self.timers.findings);
+        let findings: Vec<Finding> = parts.into_iter().flat_map(std::mem::take).collect();
         for (oracle, node, message) in findings {
             self.report(facts, oracle, node, message);
         }
@@ -198,14 +262,18 @@ impl Oracles {
 
     /// What is looked at every second.
     pub(crate) fn check(&mut self, facts: &Facts) {
-        self.self_dead.check(facts, &mut self.findings);
+        if !self.agreement.is_scattered {
+            self.self_dead.check(facts, &mut self.findings);
+        }
         self.answers.check(facts, &mut self.findings);
+        self.broadcasts.check(facts);
+        self.requests.check(facts);
         self.drain(facts);
     }
 
     /// Counters that only grow when something is wrong.
-    pub(crate) fn counters(&mut self, facts: &Facts, host: u32, stats: &Stats, members: usize) {
-        self.bounded.counters(facts, host, stats, members);
+    pub(crate) fn counters(&mut self, facts: &Facts, host: u32, stats: &Stats, rows: usize) {
+        self.bounded.counters(facts, host, stats, rows);
         self.timers.counters(facts, host, stats);
         self.drain(facts);
     }

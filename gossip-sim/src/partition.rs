@@ -1,5 +1,7 @@
 //! Sets of nodes, and the cuts between them.
 
+use std::collections::VecDeque;
+
 /// A set of nodes, one bit each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeSet {
@@ -38,6 +40,21 @@ impl NodeSet {
         self.words.iter().all(|&word| word == 0)
     }
 
+    /// The nodes, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        self.words.iter().enumerate().flat_map(|(index, &word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as u32 * 64 + bit)
+        })
+    }
+
+    /// Puts all of another set in.
+    pub fn merge(&mut self, other: &Self) {
+        if self.words.len() < other.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);
+    }
+
     /// How many nodes are in.
     pub fn len(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
@@ -59,7 +76,7 @@ fn place(node: u32) -> (usize, u64) {
 }
 
 /// The way from one set of nodes to another is closed, or was.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Cut {
     id: u32,
     from: NodeSet,
@@ -67,30 +84,65 @@ struct Cut {
     both_ways: bool,
 }
 
-/// The cuts in force.
+impl Cut {
+    fn separates(&self, from: u32, to: u32) -> bool {
+        (self.from.contains(from) && self.to.contains(to))
+            || (self.both_ways && self.from.contains(to) && self.to.contains(from))
+    }
+}
+
+/// Cuts remembered after they were opened.
+const REMEMBERED: usize = 256;
+
+/// The cuts in force, and for a while those that were.
 #[derive(Debug, Default)]
-pub(crate) struct Cuts(Vec<Cut>);
+pub(crate) struct Cuts {
+    closed: Vec<Cut>,
+    /// With the time at which each was opened, the latest last.
+    opened: VecDeque<(u64, Cut)>,
+}
 
 impl Cuts {
     /// Closes the way; the number opens it again.
     pub(crate) fn close(&mut self, id: u32, from: NodeSet, to: NodeSet, both_ways: bool) {
-        self.0.push(Cut { id, from, to, both_ways });
+        self.closed.push(Cut { id, from, to, both_ways });
     }
 
-    pub(crate) fn open(&mut self, id: u32) {
-        self.0.retain(|cut| cut.id != id);
+    pub(crate) fn open(&mut self, now: u64, id: u32) {
+        let (opened, closed) = std::mem::take(&mut self.closed).into_iter().partition(|cut| cut.id == id);
+        self.closed = closed;
+        for cut in opened {
+            // A flip-flop is the same cut again and again.
+            self.opened.retain(|(_, known)| *known != cut);
+            self.opened.push_back((now, cut));
+        }
+        while self.opened.len() > REMEMBERED {
+            self.opened.pop_front();
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.closed.is_empty()
+    }
+
+    /// Whether two nodes could not reach each other, in one direction or both, at some moment since `since`.
+    pub(crate) fn separated_since(&self, since: u64, one: u32, other: u32) -> bool {
+        let lately = self.opened.iter().rev().take_while(|(opened, _)| *opened >= since).map(|(_, cut)| cut);
+        self.closed.iter().chain(lately).any(|cut| cut.separates(one, other) || cut.separates(other, one))
+    }
+
+    /// How many nodes a node is cut off from, in one direction or both; those of several cuts count several times.
+    pub(crate) fn separated_from(&self, node: u32) -> usize {
+        let of = |cut: &Cut| {
+            let (from, to) = (cut.from.contains(node), cut.to.contains(node));
+            usize::from(from) * cut.to.len() + usize::from(to) * cut.from.len()
+        };
+        self.closed.iter().map(of).sum()
     }
 
     /// Whether packets from one node cannot reach the other.
     pub(crate) fn separate(&self, from: u32, to: u32) -> bool {
-        self.0.iter().any(|cut| {
-            (cut.from.contains(from) && cut.to.contains(to))
-                || (cut.both_ways && cut.from.contains(to) && cut.to.contains(from))
-        })
+        self.closed.iter().any(|cut| cut.separates(from, to))
     }
 }
 
@@ -105,6 +157,8 @@ mod tests {
         assert!(!set.insert(64) && set.insert(65));
         assert!(set.remove(65) && !set.remove(65));
         assert_eq!(set.len(), 3);
+        set.merge(&[2, 6_400].into_iter().collect());
+        assert_eq!(set.iter().collect::<Vec<u32>>(), [1, 2, 64, 700, 6_400]);
     }
 
     #[test]
@@ -115,9 +169,11 @@ mod tests {
         assert!(cuts.separate(0, 2) && !cuts.separate(2, 0) && !cuts.separate(0, 1));
         cuts.close(2, set(&[1]), set(&[2]), true);
         assert!(cuts.separate(2, 1));
-        cuts.open(1);
+        assert_eq!([0, 1, 2, 3].map(|node| cuts.separated_from(node)), [1, 2, 3, 0]);
+        cuts.open(10, 1);
         assert!(!cuts.separate(0, 2) && cuts.separate(1, 2));
-        cuts.open(2);
+        cuts.open(20, 2);
         assert!(cuts.is_empty());
+        assert!(cuts.separated_since(10, 2, 0) && !cuts.separated_since(11, 2, 0) && cuts.separated_since(11, 2, 1));
     }
 }

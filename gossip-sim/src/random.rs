@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Workload,
     /// Garbage from strangers.
     Noise,
+    /// What the applications send each other.
+    Messages,
 }
 
 /// A probability, as the share of 2^64 below which a random number counts as a hit.
@@ -28,6 +30,11 @@ impl Odds {
         // 2^53 steps: every double in the range is a multiple of a smaller step or rounds down to one.
         let steps = (probability.clamp(0.0, 1.0) * 9_007_199_254_740_992.0) as u64;
         Self(steps.saturating_mul(2_048))
+    }
+
+    /// Whether a random number is a hit.
+    pub(crate) fn covers(self, draw: u64) -> bool {
+        !self.is_never() && draw <= self.0
     }
 
     pub(crate) fn is_never(self) -> bool {

@@ -1,16 +1,23 @@
 //! What a run showed.
 
+mod messages;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use messages::{Messages, Requests};
+
+use crate::fault::Action;
 use crate::metrics::{Sample, StateChange};
 use crate::oracle::Failure;
+use crate::oracle::agreement::Verdict;
 use crate::world::World;
 
-/// Percentiles of a number of times, in milliseconds.
+/// Percentiles of a number of times, in milliseconds; all are zero, and `null` in JSON, where there are no times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Written", from = "Written")]
 pub struct Percentiles {
     /// How many times there are.
     pub count: u64,
@@ -20,6 +27,30 @@ pub struct Percentiles {
     pub p99: f64,
     /// The longest.
     pub max: f64,
+}
+
+/// [`Percentiles`] as they are written.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Written {
+    count: u64,
+    p50: Option<f64>,
+    p99: Option<f64>,
+    max: Option<f64>,
+}
+
+impl From<Percentiles> for Written {
+    fn from(times: Percentiles) -> Self {
+        let Percentiles { count, .. } = times;
+        let known = |time: f64| (count > 0).then_some(time);
+        Self { count, p50: known(times.p50), p99: known(times.p99), max: known(times.max) }
+    }
+}
+
+impl From<Written> for Percentiles {
+    fn from(written: Written) -> Self {
+        let time = |time: Option<f64>| time.unwrap_or(0.0);
+        Self { count: written.count, p50: time(written.p50), p99: time(written.p99), max: time(written.max) }
+    }
 }
 
 impl Percentiles {
@@ -71,8 +102,12 @@ pub struct Report {
     pub datagrams_per_node_s: f64,
     /// Bytes sent per running node and second, streams included, without headers of IP.
     pub bytes_per_node_s: f64,
-    /// From the last fault (or the start) until all nodes agreed; `None` if they did not, or were not asked to.
+    /// From the last fault or change by the workload (or the start) until all nodes agreed and went on agreeing; `None`
+    /// if they did not, or if it was not judged.
     pub converged_ms: Option<f64>,
+    /// "agreed", "apart", or "not judged" where it could not be told: the run ended before, or the nodes could not find
+    /// each other because no seed ran.
+    pub agreement: String,
     /// Suspicions, counted at every node that came to one.
     pub suspected: u64,
     /// Those of members that ran, were not paused, and were not cut off from the node.
@@ -81,14 +116,22 @@ pub struct Report {
     pub dead: u64,
     /// Those of members that ran, were not paused, and were not cut off from the node.
     pub false_dead: u64,
+    /// Crashes of nodes that somebody suspected or believed dead already: they are not among the times that follow.
+    pub doubted_crashes: u64,
     /// From a crash until the first node suspected it.
     pub first_suspect_ms: Percentiles,
     /// From a crash until the first node declared it dead.
     pub first_dead_ms: Percentiles,
     /// From a crash until all nodes that ran knew it dead.
     pub dead_all_ms: Percentiles,
+    /// Broadcasts, messages and requests; their figures stand beside the others.
+    #[serde(flatten)]
+    pub messages: Messages,
     /// The rules that were broken.
     pub oracle_failures: Vec<Failure>,
+    /// There was an application.
+    #[serde(skip)]
+    pub(crate) has_app: bool,
     /// Faults of the timeline.
     pub faults: Vec<FaultSpan>,
     /// The run over time.
@@ -108,11 +151,28 @@ pub struct FaultSpan {
     pub from_s: f64,
     /// End; `None` if it lasted.
     pub until_s: Option<f64>,
+    /// For how many seconds in turn it is in force and not, where it comes and goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rhythm_s: Option<(f64, f64)>,
+}
+
+impl World {
+    fn message_report(&self) -> Messages {
+        let mut costs = self.metrics.costs.clone();
+        for (host, state) in self.hosts.iter().enumerate() {
+            if let Some(node) = &state.node {
+                costs.add(host as u32, &node.stats());
+            }
+        }
+        Messages::of(&self.oracles, &costs, self.metrics.refused)
+    }
 }
 
 impl Report {
     pub(crate) fn of(world: &mut World, seed: u64, setup: Duration, wall: Duration, cpu: Duration) -> Self {
         let node_seconds = world.metrics.node_seconds(&world.facts).max(1e-9);
+        let messages = world.message_report();
+        let verdict = world.oracles.agreement.verdict(&world.facts, world.last_change());
         let metrics = &world.metrics;
         let seconds = wall.as_secs_f64().max(1e-9);
         let delivered = metrics.datagrams_delivered;
@@ -134,15 +194,22 @@ impl Report {
             trace_hash: format!("{:016x}", world.trace.hash()),
             datagrams_per_node_s: metrics.datagrams as f64 / node_seconds,
             bytes_per_node_s: metrics.bytes as f64 / node_seconds,
-            converged_ms: world.oracles.agreement.took(&world.facts).map(|took| took as f64 / 1_000.0),
+            converged_ms: match verdict {
+                Verdict::Agreed(took) => Some(took as f64 / 1_000.0),
+                Verdict::Apart | Verdict::NotJudged => None,
+            },
+            agreement: verdict.name().to_owned(),
             suspected: metrics.suspected,
             false_suspected: metrics.false_suspected,
             dead: metrics.dead,
             false_dead: metrics.false_dead,
+            doubted_crashes: metrics.detections.doubted,
             first_suspect_ms: Percentiles::of(&metrics.detections.first_suspect),
             first_dead_ms: Percentiles::of(&metrics.detections.first_dead),
             dead_all_ms: Percentiles::of(&metrics.detections.dead_all),
+            messages,
             oracle_failures: world.oracles.failures().to_vec(),
+            has_app: world.has_app(),
             faults: world.scenario.fault.iter().map(fault_span).collect(),
             samples: metrics.samples.clone(),
             states: metrics.states.clone(),
@@ -163,7 +230,16 @@ impl Report {
 fn fault_span(fault: &crate::fault::Fault) -> FaultSpan {
     let from_s = fault.at.as_micros() as f64 / 1e6;
     let nodes: Vec<String> = fault.action.selects().iter().map(|(_, select)| format!("{select}")).collect();
+    let rhythm_s = match &fault.action {
+        Action::FlipFlop { open, closed, .. } => Some((closed.as_micros() as f64 / 1e6, open.as_micros() as f64 / 1e6)),
+        Action::Slow { burst: Some(burst), every: Some(every), .. } => {
+            let (slow, whole) = (burst.as_micros() as f64 / 1e6, every.as_micros() as f64 / 1e6);
+            Some((slow, whole - slow))
+        }
+        _ => None,
+    };
     FaultSpan {
+        rhythm_s,
         name: fault.action.name().to_owned(),
         nodes: nodes.join(" / "),
         from_s,
@@ -212,18 +288,23 @@ impl fmt::Display for Report {
         writeln!(f, "  per node and second: {datagrams:.2} datagrams, {bytes:.0} bytes")?;
         match self.converged_ms {
             Some(took) => writeln!(f, "  agreed {took:.0} ms after the last disturbance")?,
-            None => writeln!(f, "  no agreement")?,
+            None if self.agreement == Verdict::Apart.name() => writeln!(f, "  no agreement")?,
+            None => writeln!(f, "  agreement was not judged")?,
         }
         writeln!(
             f,
             "  suspicions {} (false {}), deaths {} (false {})",
             self.suspected, self.false_suspected, self.dead, self.false_dead
         )?;
-        if self.first_suspect_ms.count > 0 {
+        if self.doubted_crashes > 0 {
+            writeln!(f, "  {} crashes of nodes that were doubted already are not timed", self.doubted_crashes)?;
+        }
+        if self.first_suspect_ms.count + self.first_dead_ms.count > 0 {
             writeln!(f, "  first suspicion: {}", times(&self.first_suspect_ms))?;
             writeln!(f, "  first death:     {}", times(&self.first_dead_ms))?;
             writeln!(f, "  death at all:    {}", times(&self.dead_all_ms))?;
         }
+        self.messages.figures().iter().try_for_each(|(name, figure)| writeln!(f, "  {name}: {figure}"))?;
         match self.oracle_failures.len() {
             0 => writeln!(f, "  all oracles are content"),
             count => {

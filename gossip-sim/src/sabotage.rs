@@ -33,6 +33,8 @@ pub enum Bug {
     Spins,
     /// The node sends datagrams larger than the others allow.
     FatPackets,
+    /// The node keeps more packets waiting than the settings allow.
+    HoardsPackets,
     /// The node changes its metadata every second, for ever.
     NeverSettles,
     /// When the node leaves, it does so without a word.
@@ -41,6 +43,24 @@ pub enum Bug {
     Stalls,
     /// The node does not say what became of its attempts to join.
     SwallowsAnswers,
+    /// The node loses every fourth broadcast that it got.
+    LosesBroadcasts,
+    /// The node delivers every fourth broadcast twice.
+    RepeatsBroadcasts,
+    /// The node delivers broadcasts with numbers that were never used.
+    InventsBroadcasts,
+    /// The node changes a byte of what it delivers.
+    SpoilsPayloads,
+    /// The node has all tags, and should have none.
+    WearsAllTags,
+    /// The node delivers a broadcast only after the next one.
+    ShufflesBroadcasts,
+    /// The node does not say how its requests ended.
+    SwallowsEnds,
+    /// The node says twice how its requests ended.
+    RepeatsEnds,
+    /// The node loses messages that it confirmed.
+    LosesMessages,
     /// The node panics.
     Panics,
 }

@@ -7,6 +7,7 @@ mod expand;
 mod file;
 mod quantity;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gossip_core::Config;
@@ -17,9 +18,11 @@ pub use check::Problem;
 pub use file::ScenarioError;
 pub use quantity::{Expected, Select, Share, SignedSpan, Span};
 
-use crate::fault::Fault;
+use crate::fault::{Action, Fault};
 use crate::link::{Latency, Link};
+use crate::partition::NodeSet;
 use crate::sabotage::Sabotage;
+use crate::traffic::{Broadcasts, Directs, Requests};
 use crate::workload::Workload;
 
 /// Everything about a run but its seed.
@@ -48,6 +51,18 @@ pub struct Scenario {
     /// What the applications do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workload: Option<Workload>,
+    /// Broadcasts that the applications send.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub broadcast: Vec<Broadcasts>,
+    /// Messages that they send to single nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub direct: Vec<Directs>,
+    /// Requests that they send.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub request: Vec<Requests>,
+    /// Tags, and which nodes have them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, Select>,
     /// Faults drawn at random from the seed, besides those listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chaos: Option<Chaos>,
@@ -75,6 +90,9 @@ pub struct Replay {
     pub oracle: crate::oracle::Oracle,
     /// The fingerprint of the run up to its first failure.
     pub trace_hash: String,
+    /// It was found with an application, without which it is another run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_app: bool,
 }
 
 impl Default for Scenario {
@@ -90,6 +108,10 @@ impl Default for Scenario {
             link: Link::default(),
             settings: Settings::default(),
             workload: None,
+            broadcast: Vec::new(),
+            direct: Vec::new(),
+            request: Vec::new(),
+            tags: BTreeMap::new(),
             chaos: None,
             settle: None,
             sabotage: None,
@@ -152,6 +174,8 @@ pub struct Settings {
     pub retention: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_datagram: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_transmits: Option<usize>,
 }
 
 impl Scenario {
@@ -183,6 +207,7 @@ impl Scenario {
         config.gossip_fanout = settings.gossip_fanout.unwrap_or(config.gossip_fanout);
         config.retransmit = settings.retransmit.unwrap_or(config.retransmit);
         config.max_datagram = settings.max_datagram.unwrap_or(config.max_datagram);
+        config.max_transmits = settings.max_transmits.unwrap_or(config.max_transmits);
         config
     }
 
@@ -194,6 +219,26 @@ impl Scenario {
             Preset::Local => Latency::Constant(Span::micros(50)),
         });
         Link { latency: Some(latency), ..self.link.clone() }
+    }
+
+    /// Machines that the scenario speaks of: those at the start, and newcomers.
+    pub(crate) fn machines(&self) -> u32 {
+        let joins = self.fault.iter().filter_map(|fault| match &fault.action {
+            Action::Join { nodes: Select::List(list) } | Action::Twin { nodes: Select::List(list), .. } => {
+                list.iter().max()
+            }
+            _ => None,
+        });
+        joins.map(|&last| last + 1).fold(self.nodes, u32::max)
+    }
+
+    /// Who has which tag, once all choices are made.
+    pub(crate) fn tagged_nodes(&self) -> BTreeMap<String, NodeSet> {
+        let nodes = |select: &Select| match select {
+            Select::List(nodes) => nodes.iter().copied().collect(),
+            _ => (0..self.machines()).collect(),
+        };
+        self.tags.iter().map(|(tag, select)| (tag.clone(), nodes(select))).collect()
     }
 
     /// The whole as the text of a scenario file.

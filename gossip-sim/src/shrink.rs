@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::fault::Action;
-use crate::oracle::Oracle;
+use crate::oracle::Kind;
 use crate::report::Report;
 use crate::scenario::{Replay, Scenario, Select, Span};
 use crate::simulation::Simulation;
@@ -23,7 +23,8 @@ pub struct Shrunk {
     pub is_minimal: bool,
 }
 
-/// Makes a failing run as small as it gets within `limit`, keeping the rule that is broken first.
+/// Makes a failing run as small as it gets within `limit`, keeping what goes wrong first: the rule that is broken, and
+/// what is said of it but for numbers.
 ///
 /// `None` if the run does not fail.
 pub fn shrink(scenario: &Scenario, seed: u64, limit: Duration) -> Option<Shrunk> {
@@ -42,20 +43,22 @@ pub fn shrink_with(
 ) -> Option<Shrunk> {
     let best = scenario.expanded(seed);
     let report = run(&best, seed)?;
-    let oracle = report.oracle_failures.first()?.oracle;
+    let kind = report.oracle_failures.first()?.kind();
     let faults_before = best.fault.len();
-    let mut search = Search { best, report, oracle, seed, ends: Instant::now() + limit, runs: 1, run };
+    let mut search = Search { best, report, kind, seed, ends: Instant::now() + limit, runs: 1, run };
     let is_minimal = search.descend();
     let mut scenario = search.best;
     scenario.name = format!("{}-shrunk", scenario.name.trim_end_matches("-shrunk"));
-    scenario.replay = Some(Replay { seed, oracle, trace_hash: search.report.trace_hash.clone() });
+    let oracle = search.report.oracle_failures.first()?.oracle;
+    let (trace_hash, needs_app) = (search.report.trace_hash.clone(), search.report.has_app);
+    scenario.replay = Some(Replay { seed, oracle, trace_hash, needs_app });
     Some(Shrunk { scenario, report: search.report, faults_before, runs: search.runs, is_minimal })
 }
 
 struct Search<R> {
     best: Scenario,
     report: Report,
-    oracle: Oracle,
+    kind: Kind,
     seed: u64,
     ends: Instant,
     runs: u32,
@@ -91,7 +94,7 @@ impl<R: Fn(&Scenario, u64) -> Option<Report>> Search<R> {
         }
         self.runs += 1;
         let Some(report) = (self.run)(&candidate, self.seed) else { return false };
-        let is_same = report.oracle_failures.first().is_some_and(|failure| failure.oracle == self.oracle);
+        let is_same = report.oracle_failures.first().is_some_and(|failure| failure.kind() == self.kind);
         if is_same {
             (self.best, self.report) = (candidate, report);
         }
@@ -191,7 +194,14 @@ impl<R: Fn(&Scenario, u64) -> Option<Report>> Search<R> {
 
     /// Leaves out whatever else can be.
     fn simpler(&mut self) -> bool {
-        let changes: [fn(&mut Scenario); 5] = [
+        let changes: [fn(&mut Scenario); 12] = [
+            |scenario| scenario.broadcast.clear(),
+            |scenario| scenario.direct.clear(),
+            |scenario| scenario.request.clear(),
+            |scenario| _ = scenario.broadcast.pop(),
+            |scenario| drop(scenario.broadcast.drain(..1.min(scenario.broadcast.len()))),
+            |scenario| _ = scenario.request.pop(),
+            |scenario| scenario.tags.clear(),
             |scenario| scenario.workload = None,
             |scenario| scenario.link = crate::link::Link::default(),
             |scenario| scenario.settings = crate::scenario::Settings::default(),
@@ -221,6 +231,14 @@ fn with_nodes(scenario: &Scenario, nodes: u32) -> Scenario {
         }
     }
     smaller.fault.retain(|fault| !targets(fault).is_empty());
+    let broadcasts = smaller.broadcast.iter_mut().map(|entry| &mut entry.from);
+    let directs = smaller.direct.iter_mut().map(|entry| &mut entry.from);
+    let requests = smaller.request.iter_mut().map(|entry| &mut entry.from);
+    for select in broadcasts.chain(directs).chain(requests).chain(smaller.tags.values_mut()) {
+        if let Select::List(list) = select {
+            list.retain(|&node| node < nodes || newcomers.contains(&node));
+        }
+    }
     smaller
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::app::App;
-use crate::oracle::{Failure, Oracle};
+use crate::oracle::Oracle;
 use crate::report::{Report, cpu_time};
 use crate::scenario::{Problem, Scenario, Span};
 use crate::world::{AppFactory, World};
@@ -13,7 +13,10 @@ use crate::world::{AppFactory, World};
 /// Virtual time that a run goes on at most after its duration and its last fault.
 const LONGEST_TAIL: u64 = 24 * 3_600 * 1_000_000;
 
-/// A check of the user's own, at the end of a run.
+/// Microseconds.
+const SECOND: u64 = 1_000_000;
+
+/// A check of the user's own.
 type Check = Box<dyn Fn(&World) -> Result<(), String>>;
 
 /// A run that is being put together: a scenario, a seed, and the user's own code.
@@ -22,6 +25,7 @@ pub struct Simulation {
     seed: u64,
     factory: Option<AppFactory>,
     checks: Vec<Check>,
+    invariants: Vec<Check>,
     trace: Option<PathBuf>,
     until_first_failure: bool,
 }
@@ -29,7 +33,15 @@ pub struct Simulation {
 impl Simulation {
     /// A run of the scenario with seed 1.
     pub fn new(scenario: Scenario) -> Self {
-        Self { scenario, seed: 1, factory: None, checks: Vec::new(), trace: None, until_first_failure: false }
+        Self {
+            scenario,
+            seed: 1,
+            factory: None,
+            checks: Vec::new(),
+            invariants: Vec::new(),
+            trace: None,
+            until_first_failure: false,
+        }
     }
 
     /// Uses another seed.
@@ -52,6 +64,13 @@ impl Simulation {
         self
     }
 
+    /// Adds a check of what has to hold all the time: it is made every second of virtual time.
+    #[must_use]
+    pub fn invariant(mut self, check: impl Fn(&World) -> Result<(), String> + 'static) -> Self {
+        self.invariants.push(Box::new(check));
+        self
+    }
+
     /// Tells everything that happens in a file.
     #[must_use]
     pub fn trace(self, path: impl Into<PathBuf>) -> Self {
@@ -70,23 +89,6 @@ impl Simulation {
     ///
     /// What is wrong with the scenario, or that the trace file cannot be written.
     pub fn run(self) -> Result<Report, RunError> {
-        self.scenario.check()?;
-        let (name, seed, nodes) = (self.scenario.name.clone(), self.seed, self.scenario.nodes);
-        match catch_unwind(AssertUnwindSafe(|| self.run_unguarded())) {
-            Ok(result) => result,
-            Err(panic) => {
-                let message = panic
-                    .downcast_ref::<String>()
-                    .cloned()
-                    .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
-                    .unwrap_or_else(|| "a panic without a message".to_owned());
-                let failure = Failure { oracle: Oracle::Panic, at: Span::ZERO, node: None, message };
-                Ok(Report { scenario: name, seed, nodes, oracle_failures: vec![failure], ..Report::default() })
-            }
-        }
-    }
-
-    fn run_unguarded(self) -> Result<Report, RunError> {
         let begun = Instant::now();
         let mut world = World::with_apps(&self.scenario, self.seed, self.factory)?;
         if self.until_first_failure {
@@ -95,25 +97,35 @@ impl Simulation {
         if let Some(path) = &self.trace {
             world.trace_to(path)?;
         }
+        guarded(&mut world, World::populate);
         let setup = begun.elapsed();
         let (begun, cpu) = (Instant::now(), cpu_time());
-        let end = world.scenario.duration.as_micros().max(world.faults_end()).max(world.workload_ends());
-        world.run_for(Span::micros(end));
-        while world.is_unsettled() && world.facts.now < end + LONGEST_TAIL {
-            world.run_for(Span::secs(1));
-        }
-        if !world.oracles.is_full() {
-            world.check_agreement(true);
-        }
-        for check in &self.checks {
-            if let Err(message) = check(&world) {
-                world.oracles.report(&world.facts, Oracle::Application, None, message);
+        guarded(&mut world, |world| world.run_to_the_end(&self.invariants));
+        guarded(&mut world, |world| {
+            if !world.oracles.is_full() {
+                world.check_agreement(true);
             }
-        }
+            world.call(&self.checks);
+        });
         let (wall, cpu) = (begun.elapsed(), cpu_time().saturating_sub(cpu));
+        world.tell_failures();
         world.trace.finish()?;
         Ok(Report::of(&mut world, self.seed, setup, wall, cpu))
     }
+}
+
+/// Does a part of the run, unless an earlier one panicked; a panic becomes a failure.
+fn guarded(world: &mut World, part: impl FnOnce(&mut World)) {
+    if world.failures().iter().any(|failure| failure.oracle == Oracle::Panic) {
+        return;
+    }
+    let Err(panic) = catch_unwind(AssertUnwindSafe(|| part(world))) else { return };
+    let message = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()))
+        .unwrap_or_else(|| "a panic without a message".to_owned());
+    world.report_panic(&message);
 }
 
 impl std::fmt::Debug for Simulation {
@@ -126,16 +138,31 @@ impl std::fmt::Debug for Simulation {
 }
 
 impl World {
-    /// Whether the nodes may still come to agree, and have not.
-    fn is_unsettled(&self) -> bool {
-        let patience = self.facts.settle_time() + 2_000_000;
-        let calm_since = self.facts.disturbed.unwrap_or(0).max(self.workload_ends());
-        let is_due = self.facts.now < calm_since + patience;
-        !self.oracles.is_full() && is_due && (self.facts.faults_active > 0 || !self.has_agreed())
+    fn run_to_the_end(&mut self, invariants: &[Check]) {
+        let work_ends = self.workload_ends().max(self.scenario.traffic_ends());
+        let end = self.scenario.duration.as_micros().max(self.faults_end()).max(work_ends);
+        if invariants.is_empty() {
+            self.run_for(Span::micros(end));
+        }
+        let last = end.saturating_add(LONGEST_TAIL);
+        while !self.oracles.is_full() && self.facts.now < last && (self.facts.now < end || self.is_unfinished()) {
+            let left = end.checked_sub(self.facts.now).filter(|left| *left > 0).unwrap_or(SECOND);
+            self.run_for(Span::micros(left.min(SECOND)));
+            self.call(invariants);
+        }
     }
 
-    fn has_agreed(&self) -> bool {
-        self.oracles.agreement.took(&self.facts).is_some()
+    /// Whether the nodes may still come to agree, or messages arrive.
+    fn is_unfinished(&self) -> bool {
+        self.oracles.agreement.is_open(&self.facts, self.last_change()) || self.awaits_messages()
+    }
+
+    fn call(&mut self, checks: &[Check]) {
+        for check in checks {
+            if let Err(message) = check(self) {
+                self.oracles.report(&self.facts, Oracle::Application, None, message);
+            }
+        }
     }
 }
 

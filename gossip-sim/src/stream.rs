@@ -12,6 +12,9 @@ pub(crate) const FIRST_ACCEPTED: Addr = 0x8000_0000;
 /// Longest time for a connection to be made, and for a frame to be accepted by the far end, in microseconds.
 pub(crate) const PATIENCE: u64 = 2_000_000;
 
+/// Bytes of a segment without content.
+pub(crate) const HANDSHAKE: usize = 12;
+
 /// First wait before a lost segment is sent again; it doubles.
 pub(crate) const RESEND: u64 = 200_000;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::{Percentiles, Report};
+use crate::report::{Messages, Percentiles, Report};
 use crate::scenario::{Problem, Scenario};
 use crate::simulation::{RunError, Simulation};
 
@@ -44,8 +44,8 @@ pub struct Summary {
     pub datagrams_per_node_s: f64,
     /// The mean over the runs.
     pub bytes_per_node_s: f64,
-    /// The mean over the runs in which the nodes agreed.
-    pub converged_ms: f64,
+    /// The mean over the runs in which the nodes agreed; `None` if there are none.
+    pub converged_ms: Option<f64>,
     /// The mean over the runs.
     pub suspected: f64,
     /// The mean over the runs.
@@ -60,6 +60,14 @@ pub struct Summary {
     pub first_dead_ms: Percentiles,
     /// Means over the crashes, and the longest of all.
     pub dead_all_ms: Percentiles,
+    /// The mean over the runs with broadcasts.
+    pub broadcast_delivered: Option<f64>,
+    /// The mean over the runs with broadcasts.
+    pub broadcast_copies_per_node: Option<f64>,
+    /// The mean over the runs with broadcasts.
+    pub broadcast_control_ratio: Option<f64>,
+    /// Means over the broadcasts, and the longest of all.
+    pub broadcast_last_ms: Percentiles,
 }
 
 /// The outcome of a sweep.
@@ -78,6 +86,20 @@ impl Sweep {
     ///
     /// What is wrong with the scenario.
     pub fn run(&self, scenario: &Scenario, progress: impl Fn(u64, u64) + Sync) -> Result<Swept, Problem> {
+        self.run_with(scenario, |simulation| simulation, progress)
+    }
+
+    /// The same with the caller's own code: `prepare` puts an application and checks into each run.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the scenario.
+    pub fn run_with(
+        &self,
+        scenario: &Scenario,
+        prepare: impl Fn(Simulation) -> Simulation + Sync,
+        progress: impl Fn(u64, u64) + Sync,
+    ) -> Result<Swept, Problem> {
         scenario.check()?;
         let (next, failed) = (AtomicU64::new(self.seeds.start), AtomicU64::new(0));
         let is_over = AtomicBool::new(false);
@@ -90,7 +112,7 @@ impl Sweep {
                 if seed >= self.seeds.end || is_late {
                     return;
                 }
-                let report = match Simulation::new(scenario.clone()).seed(seed).run() {
+                let report = match prepare(Simulation::new(scenario.clone()).seed(seed)).run() {
                     Ok(report) => report,
                     // The scenario was checked, and no trace is written.
                     Err(RunError::Scenario(_) | RunError::Trace(_)) => return,
@@ -128,6 +150,10 @@ impl Summary {
     pub fn of(scenario: &Scenario, first_seed: u64, reports: &[Report]) -> Self {
         let mean =
             |value: &dyn Fn(&Report) -> f64| reports.iter().map(value).sum::<f64>() / reports.len().max(1) as f64;
+        let known = |value: &dyn Fn(&Messages) -> Option<f64>| {
+            let values: Vec<f64> = reports.iter().filter_map(|report| value(&report.messages)).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
         let agreed: Vec<f64> = reports.iter().filter_map(|report| report.converged_ms).collect();
         let hash = reports.iter().map(|report| u64::from_str_radix(&report.trace_hash, 16).unwrap_or(0));
         Self {
@@ -140,7 +166,7 @@ impl Summary {
             virtual_ms: reports.iter().map(|report| report.virtual_ms).sum(),
             datagrams_per_node_s: mean(&|report| report.datagrams_per_node_s),
             bytes_per_node_s: mean(&|report| report.bytes_per_node_s),
-            converged_ms: agreed.iter().sum::<f64>() / agreed.len().max(1) as f64,
+            converged_ms: (!agreed.is_empty()).then(|| agreed.iter().sum::<f64>() / agreed.len() as f64),
             suspected: mean(&|report| report.suspected as f64),
             false_suspected: mean(&|report| report.false_suspected as f64),
             dead: mean(&|report| report.dead as f64),
@@ -148,6 +174,10 @@ impl Summary {
             first_suspect_ms: merged(reports.iter().map(|report| report.first_suspect_ms)),
             first_dead_ms: merged(reports.iter().map(|report| report.first_dead_ms)),
             dead_all_ms: merged(reports.iter().map(|report| report.dead_all_ms)),
+            broadcast_delivered: known(&|messages| messages.broadcast_delivered),
+            broadcast_copies_per_node: known(&|messages| messages.broadcast_copies_per_node),
+            broadcast_control_ratio: known(&|messages| messages.broadcast_control_ratio),
+            broadcast_last_ms: merged(reports.iter().map(|report| report.messages.broadcast_last_ms)),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use gossip_core::Event;
+use gossip_core::{Delivery, Event, NodeId};
 
 use crate::facts::Subject;
 use crate::world::Addr;
@@ -23,6 +23,7 @@ pub(crate) const OTHER: u8 = 9;
 pub(crate) const MESSAGE: u8 = 10;
 pub(crate) const FAULT: u8 = 11;
 pub(crate) const STARTED: u8 = 12;
+pub(crate) const DELIVERED: u8 = 13;
 
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -73,6 +74,23 @@ pub(crate) fn sentence(event: &Event<Addr>) -> String {
                 member.metadata.version(),
                 keys.join(", ")
             )
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// What came for an application, in words.
+pub(crate) fn delivery(delivery: &Delivery) -> String {
+    let who = |id: &NodeId| Subject::of(*id).map_or_else(|| id.to_string(), |subject| subject.to_string());
+    match delivery {
+        Delivery::Broadcast { id, hops, .. } => {
+            format!("broadcast {} of {} over {hops} hops", id.sequence, who(&id.origin))
+        }
+        Delivery::Message { from, payload, .. } => format!("a message of {} bytes from {}", payload.len(), who(from)),
+        Delivery::Request { from, payload, .. } => format!("a request of {} bytes from {}", payload.len(), who(from)),
+        Delivery::Answer { request, by, result: Ok(_) } => format!("the answer of {} to request {request}", who(by)),
+        Delivery::Answer { request, by, result: Err(error) } => {
+            format!("no answer of {} to request {request}: {error}", who(by))
         }
         other => format!("{other:?}"),
     }

@@ -2,10 +2,13 @@
 
 mod act;
 mod connect;
+mod deliveries;
+mod hand;
 mod preload;
 mod pump;
 mod send;
 mod start;
+mod traffic;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -16,19 +19,20 @@ use gossip_core::Node;
 
 use crate::app::App;
 use crate::facts::{Facts, Person, Status};
-use crate::fault::Action;
 use crate::host::Host;
 use crate::link::Path;
 use crate::metrics::Metrics;
-use crate::oracle::{Failure, Oracles};
+use crate::oracle::{Failure, Oracle, Oracles};
 use crate::packet::{PacketId, Pool};
 use crate::queue::{Class, Queue};
 use crate::random::{Purpose, Random};
-use crate::scenario::{Problem, Scenario, Select, Span};
+use crate::scenario::{Problem, Scenario, Span};
 use crate::stream::Connections;
 use crate::trace::Trace;
+use crate::traffic::Entry;
 
 pub(crate) use send::Echoes;
+use traffic::Traffic;
 
 /// The address of a virtual node.
 pub type Addr = u32;
@@ -107,8 +111,18 @@ pub(crate) enum What {
     },
     /// The workload changes something.
     Work,
+    /// The next message of an entry of the scenario.
+    Send {
+        entry: Entry,
+    },
+    /// An answer that was put off.
+    Answer {
+        number: u64,
+    },
     /// The oracles look at the whole.
     Watch,
+    /// They look whether an agreement has begun.
+    Look,
 }
 
 /// Makes the application of each virtual node.
@@ -117,7 +131,7 @@ pub(crate) type AppFactory = Box<dyn Fn(u32) -> Box<dyn App>>;
 /// A cluster of real nodes in virtual time.
 ///
 /// [`Simulation`](crate::Simulation) runs a whole scenario; a world can also be driven by hand, in steps, to look at
-/// its nodes in between.
+/// its nodes in between, to use them, and to strike them with faults.
 pub struct World {
     pub(crate) scenario: Scenario,
     pub(crate) facts: Facts,
@@ -140,8 +154,15 @@ pub struct World {
     pub(crate) metrics: Metrics,
     buffer: BytesMut,
     factory: Option<AppFactory>,
+    traffic: Traffic,
     /// Whether the sabotage of the scenario is in effect.
     sabotaged: bool,
+    /// What is happening.
+    current: Option<What>,
+    /// How often an application was called.
+    calls: u64,
+    /// The machine whose application is being called.
+    calling: Option<u32>,
 }
 
 impl World {
@@ -151,13 +172,16 @@ impl World {
     ///
     /// What is wrong with the scenario, and where.
     pub fn new(scenario: &Scenario, seed: u64) -> Result<Self, Problem> {
-        Self::with_apps(scenario, seed, None)
+        let mut world = Self::with_apps(scenario, seed, None)?;
+        world.populate();
+        Ok(world)
     }
 
+    /// The world before anything is in it.
     pub(crate) fn with_apps(scenario: &Scenario, seed: u64, factory: Option<AppFactory>) -> Result<Self, Problem> {
         scenario.check()?;
         let scenario = scenario.expanded(seed);
-        let mut world = Self {
+        let world = Self {
             facts: Facts::new(&scenario),
             hosts: Vec::new(),
             addresses: Vec::new(),
@@ -176,15 +200,19 @@ impl World {
             metrics: Metrics::new(&scenario),
             buffer: BytesMut::with_capacity(64 << 10),
             factory,
+            traffic: Traffic::new(seed),
             sabotaged: false,
+            current: None,
+            calls: 0,
+            calling: None,
             scenario,
         };
-        world.populate();
         Ok(world)
     }
 
-    fn populate(&mut self) {
-        for _ in 0..self.host_count() {
+    /// Sets all machines up and starts the first nodes.
+    pub(crate) fn populate(&mut self) {
+        for _ in 0..self.scenario.machines() {
             let host = u32::try_from(self.hosts.len()).expect("the scenario bounds the number of nodes");
             self.hosts.push(Host::new());
             self.addresses.push(host);
@@ -199,16 +227,9 @@ impl World {
         if let Some(workload) = &self.scenario.workload {
             self.queue.push(workload.every.as_micros(), Class::Watch, What::Work);
         }
+        self.begin_traffic();
+        self.queue.push(0, Class::Watch, What::Look);
         self.queue.push(watch::INTERVAL, Class::Watch, What::Watch);
-    }
-
-    /// Machines that the scenario speaks of: those at the start, and newcomers.
-    fn host_count(&self) -> u32 {
-        let joins = self.scenario.fault.iter().filter_map(|fault| match &fault.action {
-            Action::Join { nodes: Select::List(list) } => list.iter().max(),
-            _ => None,
-        });
-        joins.map(|&last| last + 1).fold(self.scenario.nodes, u32::max)
     }
 
     /// Virtual time since the start.
@@ -242,6 +263,10 @@ impl World {
         app.downcast_ref()
     }
 
+    pub(crate) fn has_app(&self) -> bool {
+        self.factory.is_some()
+    }
+
     /// What the oracles found so far.
     pub fn failures(&self) -> &[Failure] {
         self.oracles.failures()
@@ -250,6 +275,35 @@ impl World {
     /// The fingerprint of everything that happened so far.
     pub fn trace_hash(&self) -> u64 {
         self.trace.hash()
+    }
+
+    /// A node or an application panicked: whoever was being called.
+    pub(crate) fn report_panic(&mut self, message: &str) {
+        let (host, what) = match self.calling.take() {
+            Some(host) => (Some(host), "the application panicked: "),
+            None => (self.current.and_then(|what| self.machine_of(what)), ""),
+        };
+        self.oracles.report(&self.facts, Oracle::Panic, host, format!("{what}{message}"));
+    }
+
+    /// The machine at which something happens, if at one.
+    fn machine_of(&self, what: What) -> Option<u32> {
+        match what {
+            What::Datagram { to, .. } => Some(self.host_at(to)).filter(|&host| host != NOBODY),
+            What::Read { host, .. }
+            | What::Timer { host }
+            | What::Unreachable { host, .. }
+            | What::Start { host }
+            | What::Wake { host } => Some(host),
+            _ => None,
+        }
+    }
+
+    /// Writes into the file of the trace what the oracles found.
+    pub(crate) fn tell_failures(&mut self) {
+        for failure in self.oracles.failures() {
+            self.trace.tell(failure.at.as_micros(), format_args!("oracle: {failure}"));
+        }
     }
 
     /// The scenario, with all random choices made.
@@ -277,6 +331,7 @@ impl World {
     pub(crate) fn step(&mut self, end: u64) -> bool {
         let Some((at, what)) = self.queue.pop(end) else { return false };
         self.facts.now = at;
+        self.current = Some(what);
         self.metrics.steps += 1;
         match what {
             What::Datagram { packet, to } => self.arrive(packet, to),
@@ -295,7 +350,10 @@ impl World {
             What::Start { host } => self.start_and_join(host),
             What::Wake { host } => self.wake(host),
             What::Work => self.do_work(),
+            What::Send { entry } => self.send_next(entry),
+            What::Answer { number } => self.give_answer(number),
             What::Watch => self.watch(),
+            What::Look => self.look_closely(),
         }
         true
     }

@@ -73,6 +73,28 @@ fn run_prints_a_report_and_all_promised_figures_as_json() {
 }
 
 #[test]
+fn run_prints_what_became_of_messages_as_json() {
+    let run = ["run", "broadcast", "--nodes", "12", "--duration", "8s", "--loss", "0.05", "--latency", "10ms..50ms"];
+    let json = sim(&[&run[..], &["--json"]].concat());
+    assert!(json.status.success(), "{}", text(&json));
+    let report: serde_json::Value = serde_json::from_slice(&json.stdout).expect("it is JSON");
+    for key in [
+        "broadcast_delivered",
+        "broadcast_copies_per_node",
+        "broadcast_last_hop",
+        "broadcast_control_ratio",
+        "broadcast_largest_share",
+    ] {
+        assert!(report[key].is_number(), "{key}");
+    }
+    assert_eq!(report["broadcast_delivered"], 1.0);
+    assert!(report["broadcast_last_ms"]["max"].as_f64().is_some_and(|ms| ms >= 50.0), "the links are slow");
+    assert_eq!(report["requests"]["failed"]["timeout"], 0);
+    let wrong = sim(&["run", "broadcast", "--latency", "5ms..1ms"]);
+    assert!(wrong.status.code() == Some(2) && text(&wrong).contains("the shorter time first"), "{}", text(&wrong));
+}
+
+#[test]
 fn a_failing_run_has_exit_code_one_and_shrinks_to_something_that_can_be_replayed() {
     let scenario = File::new(
         "bad.toml",

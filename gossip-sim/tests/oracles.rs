@@ -101,6 +101,120 @@ fn nodes_that_agreed_and_came_apart() {
     finds(Oracle::Stability, &restless);
 }
 
+/// A fault of no consequence for anybody but node 1, in the middle of what follows from others.
+const ELSEWHERE: &str = "[[fault]]\nat = \"6s\"\nlasts = \"30s\"\ndo = { pause = { nodes = [1] } }\n\
+    [[fault]]\nat = \"6s\"\ndo = { clock = { nodes = [2], wall = \"1s\" } }\n";
+
+#[test]
+fn a_leaver_that_is_believed_dead_while_others_are_in_trouble() {
+    finds(Oracle::Leavers, &planted(Bug::LeavesSilently, 4, &format!("{LEAVE}{ELSEWHERE}")));
+    let comes_back = LEAVE.replace("at = ", "lasts = \"40s\"\nat = ");
+    finds(Oracle::Leavers, &planted(Bug::LeavesSilently, 4, &comes_back));
+    let both = "[[fault]]\nat = \"5s\"\nevery = \"1s\"\ndo = { leave = { nodes = [4, 5] } }\n";
+    finds(Oracle::Leavers, &planted(Bug::LeavesSilently, 4, both));
+}
+
+#[test]
+fn a_node_that_keeps_itself_dead_on_links_that_lose_some_packets() {
+    let mut lossy = planted(Bug::KeepsItselfDead, 4, PAUSE);
+    lossy.link.loss = gossip_sim::Share::new(0.02).expect("it is a share");
+    lossy.duration = Span::secs(240);
+    finds(Oracle::SelfDead, &lossy);
+}
+
+#[test]
+fn nodes_that_do_not_agree_though_no_seed_is_left() {
+    let no_seeds = "[[fault]]\nat = \"50s\"\ndo = { crash = { nodes = [0, 1, 2] } }\n";
+    finds(Oracle::Agreement, &planted(Bug::KeepsItselfDead, 4, &format!("{PAUSE}{no_seeds}")));
+}
+
+#[test]
+fn links_that_lose_everything_are_no_agreement() {
+    let mut dark = scenario("");
+    dark.link.loss = gossip_sim::Share::new(1.0).expect("it is a share");
+    let report = run(&dark);
+    assert!(report.oracle_failures.iter().any(|failure| failure.oracle == Oracle::Agreement), "{report}");
+    assert_eq!((report.converged_ms, report.agreement.as_str()), (None, "apart"));
+}
+
+#[test]
+fn a_node_that_dies_for_others_though_it_could_speak_up() {
+    // It stands still, and nobody is told; two others are in trouble, and everybody knows.
+    let mut scenario = planted(Bug::Stalls, 4, ELSEWHERE);
+    scenario.duration = Span::secs(120);
+    finds(Oracle::Accuracy, &scenario);
+}
+
+#[test]
+fn a_newcomer_whose_attempts_to_join_are_never_answered() {
+    let join = "[[fault]]\nat = \"5s\"\ndo = { join = { nodes = [20] } }\n";
+    finds(Oracle::Answers, &planted(Bug::SwallowsAnswers, 20, join));
+    finds(Oracle::Answers, &planted(Bug::SwallowsAnswers, 4, "start = { every = \"100ms\" }\n"));
+}
+
+#[test]
+fn a_node_whose_packets_pile_up() {
+    // Who starts asks the first node, and sixteen of its seeds.
+    let many = "start = \"storm\"\nsettings = { max_transmits = 16 }\n";
+    let mut scenario = planted(Bug::HoardsPackets, 4, many);
+    (scenario.nodes, scenario.seeds) = (60, 60);
+    finds(Oracle::Bounded, &scenario);
+}
+
+const BROADCASTS: &str = "[[broadcast]]\nevery = \"100ms\"\nbytes = 100\nordered = true\nfrom = 2\n";
+const TAGGED: &str =
+    "tags = { blue = [0, 1, 2, 3] }\n[[broadcast]]\nevery = \"100ms\"\ntag = \"blue\"\nfrom = [0, 1]\n";
+const REQUESTS: &str = "[[request]]\nevery = \"100ms\"\n";
+const MESSAGES: &str = "[[direct]]\nevery = \"100ms\"\nreliable = true\n";
+
+#[test]
+fn a_node_that_loses_broadcasts() {
+    finds(Oracle::Delivered, &planted(Bug::LosesBroadcasts, 4, BROADCASTS));
+}
+
+#[test]
+fn a_node_that_loses_broadcasts_while_others_are_in_trouble() {
+    let trouble = "[[fault]]\nat = \"10s\"\nlasts = \"20s\"\ndo = { pause = { nodes = [7] } }\n\
+        [[fault]]\nat = \"10s\"\nlasts = \"30s\"\ndo = { impair = { nodes = \"all\", link = { loss = 0.2 } } }\n";
+    let mut scenario = planted(Bug::LosesBroadcasts, 4, &format!("{BROADCASTS}until = \"40s\"\n{trouble}"));
+    if let Some(sabotage) = &mut scenario.sabotage {
+        sabotage.after = Span::secs(12);
+    }
+    finds(Oracle::Delivered, &scenario);
+}
+
+#[test]
+fn a_broadcast_that_is_delivered_twice() {
+    finds(Oracle::Delivered, &planted(Bug::RepeatsBroadcasts, 4, BROADCASTS));
+}
+
+#[test]
+fn a_broadcast_that_nobody_sent_or_not_like_that() {
+    finds(Oracle::Invented, &planted(Bug::InventsBroadcasts, 4, BROADCASTS));
+    finds(Oracle::Invented, &planted(Bug::SpoilsPayloads, 4, BROADCASTS));
+}
+
+#[test]
+fn a_node_that_gets_what_is_for_a_tag_that_it_does_not_have() {
+    finds(Oracle::Tagged, &planted(Bug::WearsAllTags, 7, TAGGED));
+}
+
+#[test]
+fn broadcasts_that_come_out_of_order() {
+    finds(Oracle::Ordered, &planted(Bug::ShufflesBroadcasts, 4, BROADCASTS));
+}
+
+#[test]
+fn requests_without_an_end_and_with_two() {
+    finds(Oracle::Requests, &planted(Bug::SwallowsEnds, 4, REQUESTS));
+    finds(Oracle::Requests, &planted(Bug::RepeatsEnds, 4, REQUESTS));
+}
+
+#[test]
+fn a_reliable_message_that_is_lost_without_a_word() {
+    finds(Oracle::Requests, &planted(Bug::LosesMessages, 4, MESSAGES));
+}
+
 /// Thirty harmless faults around the bug: at least nine in ten are gone, and what is left still fails in the same way.
 fn shrinks(bug: Bug, node: u32, faults: &str) {
     let mut scenario = planted(bug, node, faults);
@@ -109,6 +223,7 @@ fn shrinks(bug: Bug, node: u32, faults: &str) {
         from: Span::secs(50),
         until: Span::secs(100),
         longest: Span::secs(5),
+        for_ever: gossip_sim::Share::ZERO,
         kinds: vec![gossip_sim::Kind::Impair, gossip_sim::Kind::Noise, gossip_sim::Kind::Clock],
     });
     let limit = Duration::from_mins(1);

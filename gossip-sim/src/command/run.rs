@@ -9,6 +9,9 @@ use gossip_sim::{Report, Scenario, Simulation};
 
 use super::{Changes, code, log_unless_closed, scenario};
 
+/// Exit code of a replay in which another rule is broken.
+const OTHERWISE: u8 = 3;
+
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// Name of a built-in scenario, or a file
@@ -81,6 +84,10 @@ impl Replay {
             let file = self.file.display();
             return Err(format!("{file}: expected a table `replay`, as `shrink` writes it; use `run` for other files"));
         };
+        if replay.needs_app {
+            let file = self.file.display();
+            return Err(format!("{file}: the run was found with an application: replay it from the code that has it"));
+        }
         let mut simulation = Simulation::new(scenario).seed(replay.seed).until_first_failure();
         if let Some(path) = &self.trace {
             simulation = simulation.trace(path);
@@ -93,6 +100,7 @@ impl Replay {
         tell!("{report}");
         let is_same = report.trace_hash == replay.trace_hash;
         say!("  the run is {} the one that was written down", if is_same { "the same as" } else { "not" });
-        Ok(code(report.passed()))
+        let is_same_rule = report.oracle_failures.first().is_none_or(|failure| failure.oracle == replay.oracle);
+        Ok(if is_same_rule { code(report.passed()) } else { ExitCode::from(OTHERWISE) })
     }
 }

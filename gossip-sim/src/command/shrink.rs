@@ -26,6 +26,11 @@ pub(super) struct Shrink {
     output: Option<PathBuf>,
 }
 
+/// A name that can be that of a file.
+fn plain(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
 impl Shrink {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         let scenario = self.changes.apply(scenario(&self.scenario)?)?;
@@ -33,7 +38,8 @@ impl Shrink {
             say!("the run does not fail: there is nothing to make small");
             return Ok(ExitCode::SUCCESS);
         };
-        let output = self.output.unwrap_or_else(|| PathBuf::from(format!("{}-{}.toml", scenario.name, self.seed)));
+        let output =
+            self.output.unwrap_or_else(|| PathBuf::from(format!("{}-{}.toml", plain(&scenario.name), self.seed)));
         std::fs::write(&output, shrunk.scenario.to_toml())
             .map_err(|error| format!("cannot write {}: {error}", output.display()))?;
         let small = &shrunk.scenario;

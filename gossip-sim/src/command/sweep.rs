@@ -47,6 +47,9 @@ impl Sweep {
         for name in names {
             let scenario = self.changes.apply(scenario(name)?)?;
             let swept = self.sweep(name, &scenario)?;
+            if swept.summary.runs == 0 {
+                return Err(format!("{name}: no run took place within the time limit"));
+            }
             self.tell(name, &swept);
             summaries.push(swept.summary);
         }
@@ -87,16 +90,20 @@ impl Sweep {
     fn tell(&self, name: &str, swept: &Swept) {
         let summary = &swept.summary;
         let line = format!(
-            "{name:20} {} runs, {} failed, {:.0} bytes per node and second, agreed after {:.1} s, false deaths {:.2}, trace {}",
+            "{name:20} {} runs, {} failed, {:.0} bytes per node and second, agreed after {}, false deaths {:.2}, trace {}",
             summary.runs,
             summary.failed,
             summary.bytes_per_node_s,
-            summary.converged_ms / 1_000.0,
+            summary.converged_ms.map_or_else(|| "-".to_owned(), |took| format!("{:.1} s", took / 1_000.0)),
             summary.false_dead,
             summary.trace_hash
         );
         let say = |text: String| if self.json { eprintln!("{text}") } else { say!("{text}") };
         say(line);
+        let left_out = (self.seeds.1 - self.seeds.0) - summary.runs;
+        if left_out > 0 {
+            say(format!("  {left_out} seeds were left out"));
+        }
         for report in &swept.failures {
             if let Some(failure) = report.oracle_failures.first() {
                 say(format!("  {failure}"));

@@ -130,8 +130,9 @@ fn time_axis(svg: &mut String, seconds: f64, bottom: f64) {
     for step in 0..=6 {
         let at = seconds * f64::from(step) / 6.0;
         let place = x(at, seconds);
+        let anchor = if step == 6 { "end" } else { "middle" };
         let _ =
-            write!(svg, "<text x=\"{place:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{at:.0} s</text>", bottom + 16.0);
+            write!(svg, "<text x=\"{place:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{at:.0} s</text>", bottom + 16.0);
     }
 }
 

@@ -10,11 +10,15 @@ use crate::random::{Odds, Random};
 /// Bytes of IP and UDP headers.
 const HEADERS: u64 = 28;
 
+/// Bytes of IP and TCP headers, and of what one segment carries.
+const STREAM_HEADERS: u64 = 40;
+const SEGMENT: u64 = 1_460;
+
 /// Longest time that a packet waits for its turn on a link of limited rate, in microseconds.
 const LONGEST_WAIT: u64 = 200_000;
 
 /// Longest that a packet is held up where the scenario does not say, in microseconds.
-const HELD_UP: u64 = 50_000;
+pub(super) const HELD_UP: u64 = 50_000;
 
 /// What becomes of a datagram.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub(crate) struct Path {
     replay: Odds,
     /// For each sender: when it has sent what it was given. Empty without a rate.
     busy_until: Vec<u64>,
+    /// The same for streams.
+    streams_busy_until: Vec<u64>,
     is_plain: bool,
 }
 
@@ -75,6 +81,7 @@ impl Path {
             truncate: odds(link.truncate),
             replay: odds(link.replay),
             busy_until: Vec::new(),
+            streams_busy_until: Vec::new(),
             is_plain: !link.is_harmful(),
         }
     }
@@ -132,7 +139,27 @@ impl Path {
         }
         let end = start + (size + HEADERS) * 1_000_000 / rate.max(1);
         self.busy_until[index] = end;
+        // Datagrams go first; what waits of streams waits longer.
+        if let Some(until) = self.streams_busy_until.get_mut(index).filter(|until| **until > now) {
+            *until += end - start;
+        }
         Some(end - now)
+    }
+
+    /// How long a segment of a stream waits for its turn; none is dropped, and none is too large.
+    pub(crate) fn queue_segment(&mut self, now: u64, from: u32, size: usize) -> u64 {
+        let Some(rate) = self.rate else { return 0 };
+        let index = from as usize;
+        if self.streams_busy_until.len() <= index {
+            self.streams_busy_until.resize(index + 1, 0);
+        }
+        let datagrams = self.busy_until.get(index).copied().unwrap_or(0);
+        let start = self.streams_busy_until[index].max(datagrams).max(now);
+        let size = size as u64;
+        let bytes = size + STREAM_HEADERS * size.div_ceil(SEGMENT).max(1);
+        let end = start + bytes * 1_000_000 / rate.max(1);
+        self.streams_busy_until[index] = end;
+        end - now
     }
 }
 
@@ -202,6 +229,18 @@ mod tests {
         assert_eq!(fates[0].arrivals.as_slice(), [11_000]);
         assert_eq!(fates[1].arrivals.as_slice(), [21_000]);
         assert_eq!(fates.iter().filter(|fate| !fate.arrivals.is_empty()).count(), 21);
+    }
+
+    #[test]
+    fn streams_wait_for_their_turn_behind_datagrams_and_lose_nothing() {
+        let link = Link { rate: Some(100_000), ..base() };
+        let mut path = Path::new(&link);
+        let mut random = Random::new(4, Purpose::Links);
+        assert_eq!(path.queue_segment(0, 0, 960), 10_000);
+        assert_eq!(path.queue_segment(0, 0, 960), 20_000);
+        assert_eq!(path.send(&mut random, 0, 0, 1, 972).arrivals.as_slice(), [11_000], "datagrams go first");
+        assert_eq!(path.queue_segment(0, 0, 960), 40_000);
+        assert_eq!(path.queue_segment(0, 0, 96_000), 1_026_400, "however long it takes");
     }
 
     #[test]

@@ -22,13 +22,19 @@ struct Crash {
 #[derive(Debug, Default)]
 pub(crate) struct Detections {
     open: BTreeMap<Subject, Crash>,
+    /// Crashes of nodes that were doubted already.
+    pub(crate) doubted: u64,
     pub(crate) first_suspect: Vec<u64>,
     pub(crate) first_dead: Vec<u64>,
     pub(crate) dead_all: Vec<u64>,
 }
 
 impl Detections {
-    pub(crate) fn crashed(&mut self, facts: &Facts, host: u32) {
+    pub(crate) fn crashed(&mut self, facts: &Facts, host: u32, is_doubted: bool) {
+        if is_doubted {
+            self.doubted += 1;
+            return;
+        }
         let person = facts.person(host);
         let crash =
             Crash { at: facts.now, epoch: person.epoch, first_suspect: None, first_dead: None, waiting: None, left: 0 };

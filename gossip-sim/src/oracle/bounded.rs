@@ -1,13 +1,14 @@
 //! Queues, tables and packets keep their limits.
 
-use gossip_core::{Channel, Stats, Transmit};
+use gossip_core::{Backlog, Channel, Stats, Transmit};
 
 use crate::facts::Facts;
 use crate::oracle::{Finding, Oracle};
 use crate::world::Addr;
 
-/// Most addresses that one packet goes to.
-const FAN_OUT: usize = 16;
+/// Most addresses that one packet goes to: a broadcast goes to up to 32 nodes that hand it on, or to up to three times as
+/// many that do not.
+const FAN_OUT: usize = 96;
 
 #[derive(Debug, Default)]
 pub(crate) struct Bounded {
@@ -45,14 +46,28 @@ impl Bounded {
         self.findings.push((Oracle::Bounded, Some(host), problem));
     }
 
-    pub(crate) fn counters(&mut self, facts: &Facts, host: u32, stats: &Stats, members: usize) {
+    /// What waits inside a node before it is polled.
+    pub(crate) fn backlog(&mut self, facts: &Facts, host: u32, backlog: Backlog) {
+        let config = &facts.config;
+        let limits = [
+            (backlog.transmits, config.max_transmits, "packets"),
+            (backlog.events, config.max_events, "events"),
+            (backlog.deliveries, config.max_deliveries + config.max_requests, "deliveries"),
+        ];
+        for (waiting, limit, what) in limits.into_iter().filter(|(waiting, limit, _)| waiting > limit) {
+            let message = format!("{waiting} {what} wait to be polled, the limit is {limit}");
+            self.findings.push((Oracle::Bounded, Some(host), message));
+        }
+    }
+
+    pub(crate) fn counters(&mut self, facts: &Facts, host: u32, stats: &Stats, rows: usize) {
         let limit = facts.config.max_members;
-        if members > limit {
-            self.findings.push((Oracle::Bounded, Some(host), format!("{members} members, the limit is {limit}")));
+        if rows > limit {
+            self.findings.push((Oracle::Bounded, Some(host), format!("{rows} members, the limit is {limit}")));
         }
         let known = facts.people.len() + facts.past.len();
-        if members > known {
-            let message = format!("{members} members, but only {known} ever were");
+        if rows > known {
+            let message = format!("{rows} members, but only {known} ever were");
             self.findings.push((Oracle::Bounded, Some(host), message));
         }
         if stats.clock_regressions > 0 {

@@ -14,7 +14,7 @@ pub(crate) struct Last {
     pub(crate) state: MemberState,
 }
 
-/// What each node said last of each member that ever was anything but alive from the start.
+/// What each node said last of each member; in large clusters only of those that were not alive throughout.
 #[derive(Debug, Default)]
 pub(crate) struct Memory(BTreeMap<(u32, NodeId), Last>);
 
@@ -23,7 +23,8 @@ impl Memory {
         self.0.get(&(host, change.member.id)).copied()
     }
 
-    pub(crate) fn note(&mut self, host: u32, change: &MemberChange<Addr>) {
+    /// Remembers what a node said; in small clusters everything, from the start.
+    pub(crate) fn note(&mut self, host: u32, change: &MemberChange<Addr>, is_small: bool) {
         let member = &change.member;
         let key = (host, member.id);
         if change.cause == Cause::Reaped {
@@ -31,7 +32,7 @@ impl Memory {
             return;
         }
         // Almost all that large clusters report is that members are there; those need no memory.
-        if change.cause != Cause::Joined || member.state != MemberState::Alive {
+        if is_small || change.cause != Cause::Joined || member.state != MemberState::Alive {
             self.0.insert(key, Last { incarnation: member.incarnation, state: member.state });
         }
     }

@@ -28,14 +28,14 @@ impl SelfDead {
     }
 
     pub(crate) fn check(&mut self, facts: &Facts, findings: &mut Vec<Finding>) {
-        if self.0.is_empty() || facts.faults_active > 0 || facts.link_is_harmful {
+        if self.0.is_empty() || facts.faults_active > 0 || facts.link_is_rough {
             return;
         }
         let calm_since = facts.disturbed.unwrap_or(0);
         let patience = facts.settle_time();
         self.0.retain(|&(observer, subject), &mut since| {
             let Some(person) = facts.holder(subject) else { return false };
-            if !person.is_prompt() || person.departure.is_some() {
+            if !person.is_prompt() || person.departure.is_some() || facts.is_doubled(subject.host) {
                 return person.runs();
             }
             let waited = facts.now - since.max(calm_since);

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Action, Comeback, Fault};
-use crate::link::{Burst, Link};
-use crate::random::Random;
+use crate::link::{Burst, Latency, Link};
+use crate::random::{Odds, Random};
 use crate::scenario::{Select, Share, SignedSpan, Span};
 
 /// A number of faults at random times, of random kinds, at random nodes.
@@ -19,14 +19,23 @@ pub struct Chaos {
     pub until: Span,
     /// The longest of them; all end.
     pub longest: Span,
-    /// Kinds to draw from. Left out: all.
+    /// Share of crashes from which nodes do not come back.
+    pub for_ever: Share,
+    /// Kinds to draw from. Left out: all but [`Twin`](Kind::Twin).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<Kind>,
 }
 
 impl Default for Chaos {
     fn default() -> Self {
-        Self { faults: 20, from: Span::secs(5), until: Span::secs(120), longest: Span::secs(40), kinds: Vec::new() }
+        Self {
+            faults: 20,
+            from: Span::secs(5),
+            until: Span::secs(120),
+            longest: Span::secs(40),
+            for_ever: Share::new(0.25).unwrap_or_default(),
+            kinds: Vec::new(),
+        }
     }
 }
 
@@ -38,6 +47,7 @@ pub enum Kind {
     Crash,
     Leave,
     Join,
+    Twin,
     Pause,
     Slow,
     Clock,
@@ -62,7 +72,15 @@ const ALL: [Kind; 11] = [
     Kind::Noise,
 ];
 
+/// Most nodes that one fault brings.
+pub(super) const MOST_NEWCOMERS: u64 = 3;
+
 impl Chaos {
+    /// Whether nodes may be brought that were not there.
+    pub(super) fn may_join(&self) -> bool {
+        self.kinds.is_empty() || self.kinds.iter().any(|kind| matches!(kind, Kind::Join | Kind::Twin))
+    }
+
     /// Draws the faults for a cluster of `nodes`.
     pub(super) fn draw(&self, random: &mut Random, nodes: u32) -> Vec<Fault> {
         let kinds = if self.kinds.is_empty() { &ALL[..] } else { &self.kinds };
@@ -89,7 +107,8 @@ impl Draw<'_> {
         let lasts = self.random.between(100_000, (longest >> order).max(200_000));
         let kind = kinds[self.random.below(kinds.len() as u64) as usize];
         let action = self.action(kind);
-        let for_ever = matches!(kind, Kind::Join) || (matches!(kind, Kind::Crash) && self.random.below(4) == 0);
+        let for_ever = matches!(kind, Kind::Join)
+            || (matches!(kind, Kind::Crash) && self.random.hits(Odds::of(chaos.for_ever.value())));
         Fault { at: Span::micros(at), lasts: (!for_ever).then_some(Span::micros(lasts)), every: None, action }
     }
 
@@ -99,8 +118,13 @@ impl Draw<'_> {
             Kind::Leave => Action::Leave { nodes: self.some(2), back_as: self.comeback() },
             Kind::Join => {
                 let first = *self.next_newcomer;
-                *self.next_newcomer += 1 + self.random.below(3) as u32;
+                *self.next_newcomer += 1 + self.random.below(MOST_NEWCOMERS) as u32;
                 Action::Join { nodes: Select::List((first..*self.next_newcomer).collect()) }
+            }
+            Kind::Twin => {
+                let number = *self.next_newcomer;
+                *self.next_newcomer += 1;
+                Action::Twin { nodes: Select::List(vec![number]), of: Select::Count(1) }
             }
             Kind::Pause => Action::Pause { nodes: self.some(3) },
             Kind::Slow => Action::Slow {
@@ -116,15 +140,15 @@ impl Draw<'_> {
                 drift_ppm: Some(self.random.below(100_000) as i32 - 50_000),
             },
             Kind::Split => {
-                Action::Split { groups: (0..self.random.between(1, 2)).map(|_| self.some(self.nodes / 2)).collect() }
+                Action::Split { groups: (0..self.random.between(1, 2)).map(|_| self.part(self.nodes / 2)).collect() }
             }
             Kind::Cut => Action::Cut {
-                from: self.some(self.nodes / 2),
+                from: self.part(self.nodes / 2),
                 to: (self.random.below(2) == 0).then(|| self.some(self.nodes / 2)),
                 one_way: self.random.below(2) == 0,
             },
             Kind::FlipFlop => Action::FlipFlop {
-                nodes: self.some(2),
+                nodes: self.part(2),
                 open: Span::millis(self.random.between(200, 20_000)),
                 closed: Span::millis(self.random.between(200, 20_000)),
                 one_way: self.random.below(2) == 0,
@@ -140,7 +164,7 @@ impl Draw<'_> {
             Share::new(percent as f64 / 100.0).unwrap_or_default()
         };
         let (enter, leave, loss) = (share(3, 10), share(1, 50), share(1, 100));
-        Link {
+        let mut link = Link {
             loss: share(2, 90),
             burst: (!enter.is_zero()).then_some(Burst { enter, leave, loss }),
             duplicate: share(2, 50),
@@ -150,7 +174,24 @@ impl Draw<'_> {
             truncate: share(3, 30),
             replay: share(3, 30),
             ..Link::default()
+        };
+        // Slow and narrow ways are rare, as nearly nothing can be asked of a node behind one.
+        match self.random.below(12) {
+            0 => link.rate = Some(self.random.between(2_000, 200_000)),
+            1 => link.mtu = Some(self.random.between(400, 1_500) as u32),
+            2 => {
+                let least = Span::millis(self.random.between(1, 50));
+                let most = Span::micros(least.as_micros() * self.random.between(1, 5));
+                link.latency = Some(Latency::Uniform { least, most });
+            }
+            _ => {}
         }
+        link
+    }
+
+    /// One to `most` nodes, and not all.
+    fn part(&mut self, most: u32) -> Select {
+        self.some(most.min(self.nodes.saturating_sub(1)))
     }
 
     /// One to `most` nodes.

@@ -21,50 +21,79 @@ impl Scenario {
             spread(fault, &mut expanded);
         }
         expanded.sort_by_key(|fault| fault.at);
-        Self { fault: expanded, chaos: None, ..self.clone() }
+        let mut scenario = Self { fault: expanded, chaos: None, ..self.clone() };
+        scenario.choose_senders(seed);
+        scenario
+    }
+
+    /// Who has which tag, and who sends.
+    fn choose_senders(&mut self, seed: u64) {
+        let (nodes, machines) = (self.nodes, self.machines());
+        let tags = self.tags.values_mut().map(|select| (select, machines));
+        let broadcasts = self.broadcast.iter_mut().map(|entry| (&mut entry.from, nodes));
+        let directs = self.direct.iter_mut().map(|entry| (&mut entry.from, nodes));
+        let requests = self.request.iter_mut().map(|entry| (&mut entry.from, nodes));
+        let all = tags.chain(broadcasts).chain(directs).chain(requests);
+        for (number, (select, nodes)) in all.enumerate() {
+            // All stays all: newcomers are among them.
+            if *select != Select::All {
+                let mut free: Vec<u32> = (0..nodes).collect();
+                Random::keyed(seed, Purpose::Messages, number as u64 + 1).shuffle(&mut free);
+                *select = Select::List(chosen(select, &free, &[]));
+            }
+        }
     }
 }
 
 fn resolve(action: &mut Action, random: &mut Random, nodes: u32, next_newcomer: &mut u32) {
-    if let Action::Join { nodes: newcomers } = action {
+    if let Action::Join { nodes: newcomers } | Action::Twin { nodes: newcomers, .. } = action {
         if let Select::Count(count) = *newcomers {
             *newcomers = Select::List((*next_newcomer..*next_newcomer + count).collect());
         }
         if let Select::List(list) = newcomers {
             *next_newcomer = list.iter().map(|&node| node + 1).fold(*next_newcomer, u32::max);
         }
+        if let Action::Twin { of, .. } = action {
+            let mut free: Vec<u32> = (0..nodes).collect();
+            random.shuffle(&mut free);
+            *of = Select::List(chosen(of, &free, &[]));
+        }
         return;
     }
+    let is_split = matches!(action, Action::Split { .. });
     let mut free: Vec<u32> = (0..nodes).collect();
     random.shuffle(&mut free);
-    let is_split = matches!(action, Action::Split { .. });
     let mut taken: Vec<u32> = Vec::new();
     for select in action.selects_mut() {
-        let count = match *select {
-            Select::All => nodes,
-            Select::Share(share) if share.is_zero() => 0,
-            Select::Share(share) => ((f64::from(nodes) * share.value()) as u32).max(1),
-            Select::Count(count) => count,
-            Select::Range(first, end) => {
-                *select = Select::List((first..end).collect());
-                0
-            }
-            Select::List(_) => 0,
-        };
-        if !matches!(select, Select::List(_)) {
-            // A second choice of the same action draws from what the first left over.
-            let mut chosen: Vec<u32> = free.iter().copied().filter(|node| !taken.contains(node)).collect();
-            if matches!(select, Select::All) && !is_split {
-                chosen.clone_from(&free);
-            }
-            chosen.truncate(count as usize);
-            chosen.sort_unstable();
-            *select = Select::List(chosen);
-        }
-        if let Select::List(list) = select {
-            taken.extend_from_slice(list);
-        }
+        // A second choice of the same action draws from what the first left over.
+        let is_whole = matches!(select, Select::All) && !is_split;
+        let chosen = chosen(select, &free, if is_whole { &[] } else { &taken });
+        taken.extend_from_slice(&chosen);
+        *select = Select::List(chosen);
     }
+    if let Action::Split { groups } = action {
+        groups.retain(|group| *group != Select::List(Vec::new()));
+    }
+}
+
+/// The nodes of a choice: a share or a count is taken from the first of `free` that are not in `taken`.
+fn chosen(select: &Select, free: &[u32], taken: &[u32]) -> Vec<u32> {
+    let nodes = free.len() as u32;
+    let count = match select {
+        Select::Range(first, end) => return (*first..*end).collect(),
+        Select::List(list) => return list.clone(),
+        Select::All => nodes,
+        Select::Share(share) if share.is_zero() => 0,
+        Select::Share(share) => {
+            // A share like 0.29 is a little less than it says.
+            ((f64::from(nodes) * share.value() + 1e-6) as u32).max(1)
+        }
+        Select::Count(count) => *count,
+    };
+    let mut chosen: Vec<u32> = free.iter().copied().filter(|node| !taken.contains(node)).collect();
+    chosen.truncate(count as usize);
+    chosen.sort_unstable();
+    chosen
 }
 
 /// One fault for each node where a fault strikes one after the other.

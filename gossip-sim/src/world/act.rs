@@ -2,7 +2,8 @@
 
 use crate::facts::Status;
 use crate::fault::{Action, Comeback};
-use crate::host::Slowness;
+use crate::hardship::ROUGH;
+use crate::host::{Coming, Slowness};
 use crate::link::Path;
 use crate::partition::NodeSet;
 use crate::queue::Class;
@@ -27,14 +28,25 @@ impl World {
         match entry.action {
             Action::Crash { nodes, .. } => {
                 for host in nodes_of(&nodes) {
+                    self.hold_down(host);
                     self.stop(host, Status::Crashed);
                 }
             }
-            Action::Leave { nodes, .. } => self.leave_all(&nodes_of(&nodes)),
+            Action::Leave { nodes, .. } => {
+                for host in nodes_of(&nodes) {
+                    self.hold_down(host);
+                    self.leave(host);
+                }
+            }
+            Action::Twin { nodes, of } => {
+                if let (Some(&host), Some(&of)) = (nodes_of(&nodes).first(), nodes_of(&of).first()) {
+                    self.start_twin(host, of);
+                }
+            }
             Action::Join { nodes } => {
                 for host in nodes_of(&nodes) {
                     if self.facts.person(host).status == Status::Absent {
-                        self.start_and_join(host);
+                        self.start_unless_paused(host, Coming::New);
                     }
                 }
             }
@@ -57,7 +69,9 @@ impl World {
             }
             Action::Clock { nodes, wall, leap, drift_ppm } => {
                 for host in nodes_of(&nodes) {
-                    self.spoil_clock(host, wall.map_or(0, crate::scenario::SignedSpan::as_micros), leap, drift_ppm);
+                    let state = &mut self.hosts[host as usize];
+                    state.drifts.extend(drift_ppm.map(|ppm| (fault, ppm)));
+                    self.spoil_clock(host, wall.map_or(0, crate::scenario::SignedSpan::as_micros), leap);
                 }
             }
             Action::Noise { .. } => self.queue.push(self.facts.now, Class::Fault, What::Noise { fault }),
@@ -69,6 +83,7 @@ impl World {
             self.facts.faults_active += 1;
             self.queue.push(self.facts.now + lasts.as_micros(), Class::Fault, What::End { fault });
         }
+        self.look_for_trouble();
     }
 
     fn spoil_links(&mut self, fault: u32, action: &Action) {
@@ -98,7 +113,8 @@ impl World {
                 };
                 self.impairments.insert(fault, impairment);
                 if self.scenario.fault[fault as usize].lasts.is_none() {
-                    self.facts.link_is_harmful = true;
+                    self.facts.link_is_harmful |= link.is_harmful();
+                    self.facts.link_is_rough |= link.worst_loss() > ROUGH;
                 }
             }
             _ => {}
@@ -113,59 +129,110 @@ impl World {
             Action::Crash { nodes, back_as } => self.start_again(&nodes_of(&nodes), back_as),
             Action::Leave { nodes, back_as } => {
                 let nodes = nodes_of(&nodes);
-                let leaving = |host: &&u32| self.facts.person(**host).departure.is_some();
-                let nodes: Vec<u32> = nodes.iter().filter(leaving).copied().collect();
                 for &host in &nodes {
-                    self.stop(host, Status::Left);
+                    if self.facts.person(host).departure.is_some() {
+                        self.stop(host, Status::Left);
+                    }
                 }
                 self.start_again(&nodes, back_as);
+            }
+            Action::Twin { nodes, .. } => {
+                for host in nodes_of(&nodes) {
+                    self.stop(host, Status::Crashed);
+                }
             }
             Action::Pause { nodes } => {
                 for host in nodes_of(&nodes) {
                     let person = &mut self.facts.people[host as usize];
                     person.pauses -= 1;
                     if person.pauses == 0 {
-                        self.resume(host);
+                        self.go_on(host);
                     }
                 }
             }
             Action::Slow { nodes, .. } => {
                 for host in nodes_of(&nodes) {
-                    self.hosts[host as usize].slow.retain(|slow| slow.fault != fault);
-                    self.facts.people[host as usize].slowed -= 1;
+                    let state = &mut self.hosts[host as usize];
+                    state.slow.retain(|slow| slow.fault != fault);
+                    let busy_until = if state.is_reading { state.busy_until } else { 0 };
+                    let person = &mut self.facts.people[host as usize];
+                    person.slowed -= 1;
+                    person.held_up_until = self.facts.now.max(busy_until);
                 }
             }
             Action::Clock { nodes, .. } => {
                 for host in nodes_of(&nodes) {
-                    self.spoil_clock(host, 0, None, Some(0));
+                    self.hosts[host as usize].drifts.retain(|&(of, _)| of != fault);
+                    self.spoil_clock(host, 0, None);
                 }
             }
-            Action::Split { .. } | Action::Cut { .. } | Action::FlipFlop { .. } => self.facts.cuts.open(fault),
+            Action::Split { .. } | Action::Cut { .. } | Action::FlipFlop { .. } => {
+                self.facts.cuts.open(self.facts.now, fault);
+            }
             Action::Impair { .. } => {
                 self.impairments.remove(&fault);
             }
             Action::Join { .. } | Action::Noise { .. } => {}
         }
+        self.look_for_trouble();
+    }
+
+    /// A fault keeps the node of a machine from running, until it ends; so may others.
+    fn hold_down(&mut self, host: u32) {
+        self.facts.people[host as usize].downs += 1;
+        self.hosts[host as usize].postponed.start = None;
     }
 
     fn start_again(&mut self, nodes: &[u32], back_as: Comeback) {
         for &host in nodes {
-            if matches!(self.facts.person(host).status, Status::Crashed | Status::Left) {
-                self.come_back(host, back_as);
+            let person = &mut self.facts.people[host as usize];
+            person.downs -= 1;
+            if person.downs == 0 && matches!(person.status, Status::Crashed | Status::Left) {
+                self.start_unless_paused(host, Coming::Back(back_as));
             }
         }
     }
 
-    fn leave_all(&mut self, nodes: &[u32]) {
-        for &host in nodes {
-            if self.facts.person(host).runs() && self.facts.person(host).departure.is_none() {
-                self.plant_before_leaving(host);
-                self.begin_departure(host);
-            }
+    /// Starts a node, or starts it again; on a machine that stands still this has to wait.
+    fn start_unless_paused(&mut self, host: u32, coming: Coming) {
+        if self.facts.person(host).pauses > 0 {
+            self.hosts[host as usize].postponed.start = Some(coming);
+            return;
+        }
+        match coming {
+            Coming::New => self.start_and_join(host),
+            Coming::Back(back_as) => self.come_back(host, back_as),
         }
     }
 
-    fn spoil_clock(&mut self, host: u32, wall_us: i64, leap: Option<Span>, drift_ppm: Option<i32>) {
+    /// The node of a machine leaves, as soon as the machine does not stand still.
+    fn leave(&mut self, host: u32) {
+        let person = self.facts.person(host);
+        if !person.runs() || person.departure.is_some() {
+            return;
+        }
+        if person.pauses > 0 {
+            self.hosts[host as usize].postponed.leave = true;
+            return;
+        }
+        self.plant_before_leaving(host);
+        self.begin_departure(host);
+    }
+
+    /// A machine goes on after a pause, and does what was asked of it meanwhile.
+    fn go_on(&mut self, host: u32) {
+        self.facts.people[host as usize].held_up_until = self.facts.now;
+        self.resume(host);
+        let postponed = std::mem::take(&mut self.hosts[host as usize].postponed);
+        if let Some(coming) = postponed.start {
+            self.start_unless_paused(host, coming);
+        }
+        if postponed.leave {
+            self.leave(host);
+        }
+    }
+
+    fn spoil_clock(&mut self, host: u32, wall_us: i64, leap: Option<Span>) {
         let now = self.facts.now;
         let state = &mut self.hosts[host as usize];
         state.clock.shift_wall(wall_us);
@@ -173,15 +240,21 @@ impl World {
             state.clock.leap(now, leap.as_micros());
             state.clock.shift_wall(i64::try_from(leap.as_micros()).unwrap_or(0));
         }
-        if let Some(ppm) = drift_ppm {
-            state.clock.drift(now, ppm);
+        // The last fault that makes a clock drift decides.
+        state.clock.drift(now, state.drifts.last().map_or(0, |&(_, ppm)| ppm));
+        if leap.is_some() {
+            let person = &mut self.facts.people[host as usize];
+            (person.was_held_up, person.held_up_until) = (true, now);
         }
-        self.facts.people[host as usize].was_held_up |= leap.is_some();
         // After a leap the deadline may lie in the past; nobody is late but the clock.
         state.armed = u64::MAX;
         self.arm(host);
         let state = &mut self.hosts[host as usize];
         state.deadline = state.deadline.max(now);
+        self.arm_app(host);
+        if leap.is_some() {
+            self.note_leap(host);
+        }
     }
 
     /// A flip-flop closes or opens.
@@ -198,8 +271,9 @@ impl World {
             let rest: NodeSet = (0..self.len()).filter(|&node| !flipping.contains(node)).collect();
             self.facts.cuts.close(fault, rest, flipping, !one_way);
         } else {
-            self.facts.cuts.open(fault);
+            self.facts.cuts.open(self.facts.now, fault);
         }
+        self.look_for_trouble();
         let next = What::Flip { fault, closes: !closes };
         self.queue.push(self.facts.now + wait.as_micros(), Class::Fault, next);
     }

@@ -5,7 +5,7 @@ use gossip_core::Channel;
 use crate::host::Waiting;
 use crate::packet::PacketId;
 use crate::queue::Class;
-use crate::stream::{End, FIRST_ACCEPTED, FRAMES, IDLE, PATIENCE, REDIAL, RESEND};
+use crate::stream::{End, FIRST_ACCEPTED, FRAMES, HANDSHAKE, IDLE, PATIENCE, REDIAL, RESEND};
 use crate::world::{Addr, NOBODY, What, World};
 
 impl World {
@@ -45,8 +45,8 @@ impl World {
         let (from, address, began) = (connection.dialer.host, connection.dialer.key, connection.began);
         let now = self.facts.now;
         let target = self.host_at(address);
-        let way = if target == NOBODY { None } else { self.send_segment(from, target) };
-        let back = if target == NOBODY { None } else { self.send_segment(target, from) };
+        let way = if target == NOBODY { None } else { self.send_segment(from, target, HANDSHAKE) };
+        let back = if target == NOBODY { None } else { self.send_segment(target, from, HANDSHAKE) };
         let (Some(there), Some(back)) = (way, back) else {
             if now - began >= PATIENCE {
                 self.break_connection(id);
@@ -87,7 +87,8 @@ impl World {
                 end.is_scheduled = false;
                 return;
             };
-            let delay = self.send_segment(from, to);
+            let size = self.pool.packet(packet).bytes.len();
+            let delay = self.send_segment(from, to, size);
             let Some(connection) = self.connections.by_id.get_mut(&id) else { return };
             let Some(end) = connection.end_mut(by_dialer) else { return };
             let Some(delay) = delay else {

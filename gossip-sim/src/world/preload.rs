@@ -69,7 +69,8 @@ impl World {
         let local = self.hosts[double as usize].clock.read(self.facts.now);
         let person = self.facts.person(double);
         let (address, epoch) = (person.address, person.epoch);
-        let identity = Identity::new(Subject { host: double, renamed: 0 }.id(), address, epoch);
+        let tags = self.facts.tags_of(double).map(str::to_owned);
+        let identity = Identity::new(Subject { host: double, renamed: 0 }.id(), address, epoch).with_tags(tags);
         let mut config = self.facts.config.clone();
         (config.max_transmits, config.chunk) = (ANSWERS, CHUNK);
         let mut collector = Node::new(identity, config, [1; 32], local).expect("the settings were checked");
@@ -91,7 +92,9 @@ impl World {
             scratch.clear();
             scratch.extend_from_slice(packet);
             node.handle_message(local, from, &mut scratch);
-            while node.poll_event().is_some() {}
+            while let Some(event) = node.poll_event() {
+                self.oracles.knows(&self.facts, host, &event);
+            }
         }
     }
 }

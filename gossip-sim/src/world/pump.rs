@@ -17,6 +17,9 @@ use crate::world::{Addr, What, World};
 /// Deadlines in a row that are due at once, before the node is taken for spinning.
 const SPINS: u32 = 64;
 
+/// Rounds of what the node says and the application answers, before they are taken for spinning.
+const ROUNDS: u32 = 1_000;
+
 /// Wait imposed on a node that spins, so that the run goes on, in microseconds.
 const CALM_DOWN: u64 = 10_000;
 
@@ -31,9 +34,14 @@ impl World {
             self.trace.note_bytes(now, host, trace::MESSAGE, &bytes);
             self.pool.release(packet);
             self.with_app(host, |app, cx| app.on_message(cx, from, &bytes));
+            self.settle(host);
             return;
         }
         self.trace.note(now, host, trace::RECEIVED, u64::from(from));
+        if self.trace.is_told() {
+            let size = self.pool.packet(packet).bytes.len();
+            self.trace.tell(now, format_args!("node {host} reads {size} bytes from {from} ({channel:?})"));
+        }
         let state = &mut self.hosts[index];
         let local = state.clock.read(now);
         if let Some(node) = &mut state.node {
@@ -77,6 +85,9 @@ impl World {
         let late = (local.saturating_since(deadline).as_micros() as u64).min(now - state.deadline.min(now));
         self.oracles.timers.fired(&self.facts, host, late);
         self.trace.note(now, host, trace::TIMER, 0);
+        if self.trace.is_told() {
+            self.trace.tell(now, format_args!("node {host} has a deadline"));
+        }
         let is_spun = self.is_spun(host);
         if let Some(node) = self.hosts[host as usize].node.as_mut().filter(|_| !is_spun) {
             node.handle_timeout(local);
@@ -85,30 +96,48 @@ impl World {
         self.check_spin(host);
     }
 
-    /// Lets a node say all that it has to say.
+    /// Lets a node say all that it has to say. An application that is told may make it say more.
     pub(super) fn settle(&mut self, host: u32) {
+        let mut packets = 0;
+        for round in 0.. {
+            let calls = self.calls;
+            self.read_deliveries(host);
+            self.send_all(host, &mut packets);
+            self.drain_events(host);
+            if self.calls == calls {
+                break;
+            }
+            if round == ROUNDS {
+                let message = format!("the application is called for the {ROUNDS}th time at one moment");
+                self.oracles.report(&self.facts, Oracle::Application, Some(host), message);
+                break;
+            }
+        }
+        self.oracles.drain(&self.facts);
+        self.arm(host);
+    }
+
+    fn send_all(&mut self, host: u32, packets: &mut usize) {
         let index = host as usize;
-        let now = self.facts.now;
-        let local = self.hosts[index].clock.read(now);
-        let mut packets = 0_usize;
+        let local = self.hosts[index].clock.read(self.facts.now);
+        if let Some(node) = &self.hosts[index].node {
+            self.oracles.bounded.backlog(&self.facts, host, node.backlog());
+        }
         while let Some(node) = &mut self.hosts[index].node {
             self.buffer.clear();
             let Some(transmit) = node.poll_transmit(local, &mut self.buffer) else { break };
-            packets += 1;
+            *packets += 1;
             self.metrics.sent(transmit.channel, transmit.size, transmit.to.len());
-            self.oracles.bounded.packet(&self.facts, host, &transmit, self.buffer.len(), packets);
+            self.oracles.bounded.packet(&self.facts, host, &transmit, self.buffer.len(), *packets);
             self.transmit(host, &transmit);
         }
-        self.drain_events(host);
-        self.oracles.drain(&self.facts);
-        self.arm(host);
     }
 
     fn drain_events(&mut self, host: u32) {
         while let Some(event) = self.hosts[host as usize].node.as_mut().and_then(Node::poll_event) {
             let event = self.spoil(host, event);
             self.note_event(host, &event);
-            self.oracles.event(&self.facts, host, &event);
+            self.oracles.event(&mut self.facts, host, &event);
             self.metrics.event(&self.facts, host, &event);
             if self.hosts[host as usize].app.is_some() {
                 self.with_app(host, |app, cx| app.on_event(cx, &event));
@@ -143,7 +172,8 @@ impl World {
             Event::Left { acknowledged } => {
                 let person = &mut self.facts.people[host as usize];
                 let began = person.departure.map_or(self.facts.now, |departure| departure.began);
-                person.departure = Some(Departure { began, acknowledged: Some(*acknowledged) });
+                let is_excused = person.departure.is_some_and(|departure| departure.is_excused);
+                person.departure = Some(Departure { began, acknowledged: Some(*acknowledged), is_excused });
                 self.stop(host, crate::facts::Status::Left);
             }
             Event::JoinFailed { address, .. } if self.has_moved(*address) => {
@@ -199,26 +229,34 @@ impl World {
         let local = state.clock.read(now);
         let mut cx = AppContext {
             now: Span::micros(now),
+            wall_ms: state.clock.wall_ms(now),
             number: host,
             node,
             local,
             outgoing: Vec::new(),
+            asked: Vec::new(),
             wake: None,
             failures: Vec::new(),
             random: &mut random,
         };
+        self.calling = Some(host);
         call(app.as_mut(), &mut cx);
-        let AppContext { outgoing, wake, failures, .. } = cx;
+        self.calling = None;
+        self.calls += 1;
+        let AppContext { outgoing, asked, wake, failures, .. } = cx;
         state.app = Some(app);
         if let Some(wake) = wake {
-            state.app_timer = now + wake.as_micros();
-            self.queue.push(state.app_timer, Class::Timer, What::Wake { host });
+            state.app_due = Some(local + wake.duration());
+            self.arm_app(host);
         }
         let from = self.facts.person(host).address;
         for Outgoing { to, bytes } in outgoing {
             let packet = self.pool.store(&bytes, from, Kind::Application);
             self.send_datagram(host, to, packet);
             self.pool.release(packet);
+        }
+        for asked in asked {
+            self.note_asked(host, asked);
         }
         for message in failures {
             self.oracles.report(&self.facts, Oracle::Application, Some(host), message);
@@ -228,16 +266,26 @@ impl World {
     pub(super) fn wake(&mut self, host: u32) {
         let person = self.facts.person(host);
         let state = &mut self.hosts[host as usize];
-        if !person.runs() || state.app_timer != self.facts.now {
+        if !person.runs() || person.pauses > 0 || state.app_timer != self.facts.now {
             return;
         }
-        if person.pauses > 0 {
-            state.app_timer += 100_000;
+        if state.is_reading && state.busy_until > self.facts.now {
+            // The machine is busy with a packet.
+            state.app_timer = state.busy_until;
             self.queue.push(state.app_timer, Class::Timer, What::Wake { host });
             return;
         }
+        (state.app_due, state.app_timer) = (None, u64::MAX);
         self.with_app(host, App::on_timer);
         self.settle(host);
+    }
+
+    /// Puts the application's timer into the queue, by the machine's clock.
+    pub(super) fn arm_app(&mut self, host: u32) {
+        let state = &mut self.hosts[host as usize];
+        let Some(due) = state.app_due else { return };
+        state.app_timer = state.clock.when(due).max(self.facts.now);
+        self.queue.push(state.app_timer, Class::Timer, What::Wake { host });
     }
 
     /// A machine goes on after a pause: what it received meanwhile comes before what is overdue.
@@ -245,6 +293,7 @@ impl World {
         self.read_on(host);
         self.hosts[host as usize].armed = u64::MAX;
         self.arm(host);
+        self.arm_app(host);
     }
 
     fn lateness(&self, host: u32) -> u64 {

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use crate::fault::Action;
 use crate::host::{SOCKET_QUEUE, Waiting};
 use crate::link::{Fate, Path};
-use crate::packet::{Kind, PacketId};
+use crate::packet::{Kind, Packet, PacketId};
 use crate::partition::NodeSet;
 use crate::queue::Class;
 use crate::sabotage::Bug;
@@ -33,6 +33,11 @@ pub(crate) struct Impairment {
 }
 
 impl Impairment {
+    /// Whether a node is among those on one of its ends.
+    pub(super) fn strikes(&self, node: u32) -> bool {
+        self.nodes.contains(node) || self.with.as_ref().is_some_and(|with| with.contains(node))
+    }
+
     fn applies(&self, from: u32, to: u32) -> bool {
         let other = |node| self.with.as_ref().is_none_or(|with| with.contains(node));
         (self.nodes.contains(from) && other(to)) || (self.nodes.contains(to) && other(from))
@@ -44,6 +49,7 @@ struct Echo {
     bytes: Vec<u8>,
     from: Addr,
     to: Addr,
+    kind: Kind,
 }
 
 /// The last datagrams, where the scenario has a use for them.
@@ -64,18 +70,18 @@ impl Echoes {
         Self { is_wanted: in_faults || !scenario.link.replay.is_zero(), ring: Vec::new(), next: 0 }
     }
 
-    fn remember(&mut self, bytes: &[u8], from: Addr, to: Addr) {
+    fn remember(&mut self, packet: &Packet, to: Addr) {
         if !self.is_wanted {
             return;
         }
         if self.ring.len() < REMEMBERED {
-            self.ring.push(Echo { bytes: bytes.to_vec(), from, to });
+            self.ring.push(Echo { bytes: packet.bytes.clone(), from: packet.from, to, kind: packet.kind });
             return;
         }
         let echo = &mut self.ring[self.next];
         echo.bytes.clear();
-        echo.bytes.extend_from_slice(bytes);
-        (echo.from, echo.to) = (from, to);
+        echo.bytes.extend_from_slice(&packet.bytes);
+        (echo.from, echo.to, echo.kind) = (packet.from, to, packet.kind);
         self.next = (self.next + 1) % REMEMBERED;
     }
 }
@@ -103,7 +109,7 @@ impl World {
     pub(super) fn send_datagram(&mut self, from: u32, to: Addr, packet: PacketId) {
         let target = self.host_at(to);
         if target == NOBODY || self.is_muted(from) {
-            self.metrics.lost += 1;
+            self.lose(from, to);
             return;
         }
         let size = self.pool.packet(packet).bytes.len();
@@ -113,12 +119,11 @@ impl World {
         }
         let is_cut = !self.facts.cuts.is_empty() && self.facts.cuts.separate(from, target);
         if is_cut || fate.arrivals.is_empty() {
-            self.metrics.lost += 1;
+            self.lose(from, to);
             return;
         }
         if self.echoes.is_wanted {
-            let held = self.pool.packet(packet);
-            self.echoes.remember(&held.bytes, held.from, to);
+            self.echoes.remember(self.pool.packet(packet), to);
         }
         if fate.replay {
             self.echo();
@@ -130,6 +135,13 @@ impl World {
         }
         if fate.corrupt || fate.truncate {
             self.pool.release(packet);
+        }
+    }
+
+    fn lose(&mut self, from: u32, to: Addr) {
+        self.metrics.lost += 1;
+        if self.trace.is_told() {
+            self.trace.tell(self.facts.now, format_args!("a datagram of node {from} to {to} is lost"));
         }
     }
 
@@ -153,15 +165,22 @@ impl World {
     }
 
     /// How long a segment of a stream takes; `None` if it is lost.
-    pub(super) fn send_segment(&mut self, from: u32, to: u32) -> Option<u64> {
+    pub(super) fn send_segment(&mut self, from: u32, to: u32, size: usize) -> Option<u64> {
         if self.facts.cuts.separate(from, to) || self.facts.cuts.separate(to, from) || self.is_muted(from) {
             return None;
         }
         let mut is_lost = self.path.loses_segment(&mut self.links, from, to);
+        let now = self.facts.now;
         let mut delay = self.path.latency(&mut self.links, from, to);
         for impairment in self.impairments.values_mut().filter(|impairment| impairment.applies(from, to)) {
             is_lost |= impairment.path.loses_segment(&mut self.links, from, to);
             delay += impairment.path.latency(&mut self.links, from, to);
+        }
+        if !is_lost {
+            delay += self.path.queue_segment(now, from, size);
+            for impairment in self.impairments.values_mut().filter(|impairment| impairment.applies(from, to)) {
+                delay += impairment.path.queue_segment(now, from, size);
+            }
         }
         (!is_lost).then_some(delay)
     }
@@ -190,7 +209,7 @@ impl World {
         let index = self.links.below(self.echoes.ring.len() as u64) as usize;
         let delay = self.links.below(ECHO_AFTER);
         let Some(echo) = self.echoes.ring.get(index) else { return };
-        let packet = self.pool.store(&echo.bytes, echo.from, Kind::Gossip);
+        let packet = self.pool.store(&echo.bytes, echo.from, echo.kind);
         self.queue.push(self.facts.now + delay, Class::Arrival, What::Datagram { packet, to: echo.to });
     }
 

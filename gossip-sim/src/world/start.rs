@@ -1,6 +1,6 @@
 //! Nodes come and go.
 
-use gossip_core::{Epoch, Identity, MemberState, Node};
+use gossip_core::{Epoch, Identity, MemberState, Node, Phase};
 
 use crate::facts::{Departure, Past, Status, Subject};
 use crate::fault::Comeback;
@@ -10,6 +10,9 @@ use crate::sabotage::Bug;
 use crate::scenario::Start;
 use crate::trace;
 use crate::world::{Addr, NOBODY, What, World};
+
+/// Seeds that a node asks at once.
+const SEEDS_AT_ONCE: usize = 16;
 
 impl World {
     pub(super) fn start_all(&mut self) {
@@ -54,8 +57,23 @@ impl World {
         self.begin_life(host);
     }
 
+    /// Starts a node that takes the id of another one, on a machine of its own.
+    pub(super) fn start_twin(&mut self, host: u32, of: u32) {
+        if self.facts.person(host).status != Status::Absent || !self.facts.person(of).runs() {
+            return;
+        }
+        let renamed = self.facts.person(of).renamed;
+        let person = &mut self.facts.people[host as usize];
+        person.twin_of = Some(of);
+        person.renamed = renamed;
+        self.facts.doubled.insert(host);
+        self.facts.doubled.insert(of);
+        self.start_and_join(host);
+    }
+
     /// Starts the node again on a machine where it stopped.
     pub(super) fn come_back(&mut self, host: u32, back_as: Comeback) {
+        self.facts.disturbed = Some(self.facts.now);
         let person = &mut self.facts.people[host as usize];
         match back_as {
             Comeback::Same => {}
@@ -82,16 +100,25 @@ impl World {
         let epoch = Epoch::new(state.clock.wall_ms(now), self.nodes.next() as u32);
         let mut seed = [0; 32];
         self.nodes.fill(&mut seed);
-        let person = &mut self.facts.people[host as usize];
-        let id = Subject { host, renamed: person.renamed }.id();
-        let identity = Identity::new(id, person.address, epoch);
+        let id = self.facts.subject(host).id();
+        let tags = self.facts.tags_of(host).map(str::to_owned);
+        let mut identity = Identity::new(id, self.facts.person(host).address, epoch).with_tags(tags);
+        if self.scenario.sabotage.as_ref().is_some_and(|it| it.bug == Bug::WearsAllTags && it.node == host) {
+            identity = identity.with_tags(self.facts.tags.keys().cloned());
+        }
         let mut config = self.facts.config.clone();
         if self.scenario.sabotage.as_ref().is_some_and(|it| it.bug == Bug::FatPackets && it.node == host) {
             config.max_datagram = 60_000;
         }
+        if self.scenario.sabotage.as_ref().is_some_and(|it| it.bug == Bug::HoardsPackets && it.node == host) {
+            config.max_transmits = 100_000;
+        }
         let node = Node::new(identity, config, seed, state.clock.read(now));
+        let person = &mut self.facts.people[host as usize];
         state.node = Some(node.expect("the scenario was checked, and its settings with it"));
         (state.life, state.spins, state.is_reading, state.armed) = (state.life + 1, 0, false, u64::MAX);
+        (state.app_due, state.app_timer) = (None, u64::MAX);
+        person.was_held_up = person.slowed > 0;
         (person.status, person.epoch, person.started, person.departure) = (Status::Running, epoch, now, None);
         self.facts.running += 1;
         self.trace.note(now, host, trace::STARTED, epoch.as_u64());
@@ -105,6 +132,10 @@ impl World {
         let state = &mut self.hosts[host as usize];
         let local = state.clock.read(self.facts.now);
         if let Some(node) = &mut state.node {
+            // A fresh node is alone, and asks all its seeds at once, unless they are very many.
+            let mine = *node.address();
+            let asked = seeds.iter().filter(|&&seed| seed != mine && seeds.len() <= SEEDS_AT_ONCE);
+            asked.for_each(|&seed| self.oracles.answers.asked(&self.facts, host, seed));
             node.set_seeds(local, seeds);
         }
         self.begin_app(host);
@@ -127,8 +158,12 @@ impl World {
         person.status = status;
         self.facts.running -= 1;
         self.metrics.stopped(&self.facts, host, status);
+        if let Some(node) = &self.hosts[host as usize].node {
+            self.metrics.costs.add(host, &node.stats());
+        }
         let state = &mut self.hosts[host as usize];
         (state.node, state.app, state.deadline, state.armed) = (None, None, u64::MAX, u64::MAX);
+        state.postponed.leave = false;
         let waiting: Vec<PacketId> = state.inbox.drain(..).map(|waiting| waiting.packet).collect();
         for packet in waiting {
             self.pool.release(packet);
@@ -141,7 +176,9 @@ impl World {
         let now = self.facts.now;
         let local = self.hosts[host as usize].clock.read(now);
         let Some(node) = &mut self.hosts[host as usize].node else { return };
-        self.facts.people[host as usize].departure = Some(Departure { began: now, acknowledged: None });
+        // Whom nobody listens to cannot take leave of anybody.
+        let is_excused = node.phase() == Phase::Contested || self.metrics.was_declared_dead(host);
+        self.facts.people[host as usize].departure = Some(Departure { began: now, acknowledged: None, is_excused });
         if node.leave(local).is_ok() {
             self.settle(host);
         }

@@ -3,6 +3,7 @@
 use gossip_core::{Event, Phase};
 
 use crate::facts::Status;
+use crate::fault::Action;
 use crate::oracle::agreement;
 use crate::queue::Class;
 use crate::sabotage::Bug;
@@ -11,10 +12,17 @@ use crate::world::{Addr, What, World};
 /// Time between two looks, in microseconds.
 pub(super) const INTERVAL: u64 = 1_000_000;
 
+/// Time between two looks while an agreement is awaited, in microseconds.
+const CLOSE_INTERVAL: u64 = 100_000;
+
 impl World {
     pub(super) fn watch(&mut self) {
         self.queue.push(self.facts.now + INTERVAL, Class::Watch, What::Watch);
+        if self.oracles.agreement.is_awaited(&self.facts, self.last_change()) {
+            self.queue.push(self.facts.now + CLOSE_INTERVAL, Class::Watch, What::Look);
+        }
         self.plant();
+        self.look_for_trouble();
         self.oracles.check(&self.facts);
         if (self.facts.now / INTERVAL).is_multiple_of(10) {
             self.check_counters();
@@ -26,15 +34,52 @@ impl World {
 
     /// Whether the nodes agree now, and if they should but do not, a failure.
     pub(crate) fn check_agreement(&mut self, thorough: bool) {
-        let has_work = self.workload_ends() > self.facts.now;
-        if !self.oracles.agreement.is_due(&self.facts) && !thorough {
+        let worked = self.last_change();
+        if !self.oracles.agreement.is_due(&self.facts, worked) && !thorough {
             return;
         }
+        // A node that has lost its id to another one does not look after its suspicions.
+        let is_quiet = |host: &u32| self.node(*host).is_some_and(|node| node.phase() == Phase::Contested);
+        let suspicions = self.metrics.suspicions(&self.facts.doubled.iter().filter(is_quiet).collect());
         let hosts = self.hosts.iter().map(|host| host.node.as_ref());
-        let difference = agreement::difference(&self.facts, hosts, thorough);
-        let last_change = if has_work { u64::MAX } else { self.workload_ends() };
-        if let Some((oracle, message)) = self.oracles.agreement.looked(&self.facts, difference, last_change) {
+        let look = agreement::look(&self.facts, hosts, suspicions, thorough);
+        if let Some((oracle, message)) = self.oracles.agreement.looked(&self.facts, look, worked) {
             self.oracles.report(&self.facts, oracle, None, message);
+        }
+    }
+
+    /// Looks more often while an agreement is awaited, so that its beginning is known.
+    pub(super) fn look_closely(&mut self) {
+        if self.oracles.agreement.is_awaited(&self.facts, self.last_change()) {
+            self.check_agreement(false);
+        }
+        let next = self.facts.now + CLOSE_INTERVAL;
+        if !next.is_multiple_of(INTERVAL) {
+            self.queue.push(next, Class::Watch, What::Look);
+        }
+    }
+
+    /// When metadata was changed last; never, as long as it is being changed.
+    pub(crate) fn last_change(&self) -> u64 {
+        let ends = self.workload_ends();
+        if ends > self.facts.now { u64::MAX } else { ends }
+    }
+
+    /// Whether faults make the ways from and to a machine so long that probes may end before answers come.
+    fn is_far(&self, host: u32) -> bool {
+        let struck = self.impairments.iter().filter(|(_, impairment)| impairment.strikes(host));
+        let delays = struck.map(|(&fault, _)| match &self.scenario.fault[fault as usize].action {
+            Action::Impair { link, .. } => link.worst_delay(),
+            _ => 0,
+        });
+        2 * (delays.sum::<u64>() + self.facts.worst_latency) > self.facts.config.probe_timeout.as_micros() as u64
+    }
+
+    /// Takes note of who has a hard time.
+    pub(super) fn look_for_hardship(&mut self) {
+        for host in 0..self.len() {
+            let is_hard = self.facts.fares_badly(host, self.loss_of(host)) || self.is_far(host);
+            self.facts.hardship.note(self.facts.now, host, is_hard);
         }
     }
 
@@ -88,7 +133,7 @@ impl World {
         for (host, state) in self.hosts.iter().enumerate() {
             let Some(node) = &state.node else { continue };
             let stats = node.stats();
-            self.oracles.counters(&self.facts, host as u32, &stats, node.members().count());
+            self.oracles.counters(&self.facts, host as u32, &stats, node.row_count());
         }
     }
 
