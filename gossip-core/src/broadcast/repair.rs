@@ -239,8 +239,6 @@ impl<A: Address> Broadcaster<A> {
                 let members = cx.ring.members(&tag, &cx.table);
                 chosen.extend(members.get(cx.rng.below(members.len())).copied());
             }
-            // Whoever has none of the tags has no part in this.
-            chosen.retain(|slot| !cx.told(cx.table.member(*slot).id, TICKING).is_empty());
             let left = self.trouble.saturating_since(cx.now).as_millis();
             let trouble_ms = u32::try_from(left).unwrap_or(0);
             for slot in chosen {
