@@ -41,6 +41,12 @@ fn holds(text: &str, seeds: &[u64]) {
     }
 }
 
+/// A member behind a cut was left to those who probed it within a second: "did not reach 1 of 17 nodes within 6.6 s".
+#[test]
+fn a_broadcast_reaches_whom_the_last_before_it_cannot_reach() {
+    holds(include_str!("found/cut-off.toml"), &[2, 4, 7, 8]);
+}
+
 /// The deadline lay in the past, which the node took for a stall of its own: "a deadline is served 4.8 s late".
 #[test]
 fn an_accuser_that_comes_late_moves_no_deadline_into_the_past() {

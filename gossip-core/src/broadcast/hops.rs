@@ -5,11 +5,12 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::broadcast::{Broadcaster, Duty, except, post};
+use crate::broadcast::{Broadcaster, Duty, RIDING, except, post};
 use crate::context::{Context, Phase};
 use crate::identity::{Address, NodeId};
 use crate::lane::Kept;
 use crate::mail::Copy;
+use crate::membership::MemberState;
 use crate::ring::{self, Arc, Arcs, point_of};
 use crate::rng::Rng;
 use crate::stats::DropReason;
@@ -151,7 +152,7 @@ impl<A: Address> Broadcaster<A> {
             let is_leaf = group.copy.arcs.0.is_empty();
             if is_leaf {
                 // Those who died meanwhile need nothing any more.
-                group.pending.retain(|(id, _)| is_live(cx, *id));
+                group.pending.retain(|(id, _)| state_of(cx, *id).is_some_and(MemberState::is_live));
             }
             let by_stream = group.copy.channel(cx.config.max_datagram) == Channel::Stream;
             let is_tried_again =
@@ -171,9 +172,10 @@ impl<A: Address> Broadcaster<A> {
     }
 
     fn try_again(&mut self, cx: &mut Context<A>, mut group: Group, is_leaf: bool) {
-        let was_offer = core::mem::replace(&mut group.copy.is_offer, is_leaf && group.tries >= LEAF_TRIES);
-        if group.copy.is_offer && !was_offer && group.copy.parcel.tag.is_some() {
-            // Those with a tag seldom probe each other, so others would not find out soon that somebody lacks it.
+        group.copy.is_offer = is_leaf && group.tries >= LEAF_TRIES;
+        let is_alive = |id| state_of(cx, id) == Some(MemberState::Alive);
+        if is_leaf && cx.now >= group.sent + RIDING && group.pending.iter().any(|&(id, _)| is_alive(id)) {
+            // Nobody tells of it on probes any more. The way from here to the member may be cut while others reach it.
             self.note_trouble(cx);
         }
         let wait = wait(cx, &group) * (1 << group.tries.min(16));
@@ -241,8 +243,8 @@ impl<A: Address> Broadcaster<A> {
     }
 }
 
-fn is_live<A: Address>(cx: &Context<A>, id: NodeId) -> bool {
-    cx.table.find(id).is_some_and(|slot| cx.table.member(slot).state.is_live())
+fn state_of<A: Address>(cx: &Context<A>, id: NodeId) -> Option<MemberState> {
+    cx.table.find(id).map(|slot| cx.table.member(slot).state)
 }
 
 /// Whether copies are worth an acknowledgement. Those that others depend on always are. A leaf is where it would be
