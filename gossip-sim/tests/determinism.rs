@@ -29,7 +29,7 @@ fn hash(scenario: &Scenario, seed: u64) -> String {
 const GOLDEN: &str = "449ca7fe6bd301c3";
 
 /// The same with messages.
-const GOLDEN_WITH_MESSAGES: &str = "50d8de6a7238b957";
+const GOLDEN_WITH_MESSAGES: &str = "7c930ac9c7f3385f";
 
 #[test]
 fn the_fingerprint_of_a_known_run_is_the_same_in_debug_and_release() {
