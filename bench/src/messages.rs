@@ -224,7 +224,8 @@ impl Pair {
     /// Sends so many; how many were lost, and when the last one came.
     async fn run(&self, kind: Kind, body: &[u8], count: u64, options: &Options) -> Outcome<(u64, Instant)> {
         self.received.store(0, Ordering::Relaxed);
-        let (to, sender, about, in_flight) = (self.receiver.id(), &self.sender, self.kind, options.in_flight);
+        let (to, about, in_flight) = (self.receiver.id(), self.kind, options.in_flight);
+        let sender = self.sender.patient();
         match kind {
             Kind::Datagram => {
                 for number in 0..count {

@@ -165,6 +165,11 @@ impl<A: Address> Broadcaster<A> {
         id
     }
 
+    /// Another packet is acted on: what it tells of that is missing is bounded.
+    pub(crate) fn begin_packet(&mut self) {
+        self.wants.begin_packet();
+    }
+
     /// A copy came.
     pub(crate) fn handle_copy(&mut self, cx: &mut Context<A>, incoming: &Incoming<'_, A>) {
         let header = incoming.letter.header;
@@ -378,7 +383,7 @@ impl<A: Address> Broadcaster<A> {
 /// The broadcast of a copy without its payload, and who vouches for it; nothing if it is not for this node.
 fn admit<A: Address>(cx: &mut Context<A>, incoming: &Incoming<'_, A>) -> Option<(Parcel, Standing)> {
     let header = incoming.letter.header;
-    if !header.tag.is_empty() && !cx.table.myself().tags.iter().any(|tag| tag == header.tag) {
+    if !header.tag.is_empty() && !cx.table.myself().tags.has(header.tag) {
         cx.drop(DropReason::NotTagged);
         return None;
     }
@@ -461,6 +466,6 @@ fn post<A: Address>(cx: &mut Context<A>, copy: Copy, members: impl Iterator<Item
         cx.stats.add_dropped(DropReason::CopiesFull, to.len() as u64);
         return;
     }
-    let channel = copy.channel(cx.config.max_datagram);
+    let channel = copy.channel(&cx.config);
     cx.mail.push(crate::mail::Mail { to, channel, content: crate::mail::Content::Copy(copy) });
 }

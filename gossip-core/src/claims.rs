@@ -13,6 +13,7 @@ use crate::identity::{Address, Incarnation, NodeId, Tags};
 use crate::membership::{Member, MemberState, RoundTrip, Slot};
 use crate::metadata::Metadata;
 use crate::outbox::Pending;
+use crate::seal::{Addressee, Life};
 use crate::stats::DropReason;
 use crate::timer::Timer;
 use crate::tombstone::telling_age;
@@ -40,7 +41,9 @@ impl<A: Address> Context<A> {
             self.drop(DropReason::Quiet);
             return;
         }
-        let slot = match self.table.find(claim.subject) {
+        let known = self.table.find(claim.subject);
+        let before = known.map(|slot| self.table.member(slot).incarnation);
+        let slot = match known {
             Some(slot) => {
                 self.hear_of_known(slot, claim, teller, hearsay);
                 slot
@@ -50,6 +53,10 @@ impl<A: Address> Context<A> {
                 None => return,
             },
         };
+        let member = self.table.member(slot);
+        if before != Some(member.incarnation) && member.state.is_live() {
+            self.note_member(slot);
+        }
         let row = self.table.row(slot);
         let is_same_start = row.member.incarnation.epoch == claim.incarnation.epoch;
         if is_same_start && row.metadata_version() < claim.metadata && row.member.state.is_live() {
@@ -254,7 +261,9 @@ impl<A: Address> Context<A> {
         self.bury(slot);
         self.tell_claim(slot);
         if !hidden && previous != state {
-            self.report(slot, Some(previous), cause);
+            // Who was forgotten is unknown to the application.
+            let known = (previous != MemberState::Removed).then_some(previous);
+            self.report(slot, known, cause);
         }
     }
 
@@ -295,13 +304,15 @@ impl<A: Address> Context<A> {
         }
         if is_other_life && claim.address == address {
             // Two starts fell into one epoch, and this is not the first of them.
-            self.renew(theirs.superseded());
+            let beyond = self.supersede(theirs);
+            self.renew(beyond);
         } else if theirs.epoch > mine.epoch {
             if is_elsewhere {
                 self.yield_to(claim.address.clone(), theirs);
             } else {
                 // The node's own past, by a clock that ran ahead; or a rival that is gone.
-                self.renew(theirs.superseded());
+                let beyond = self.supersede(theirs);
+                self.renew(beyond);
             }
         } else if is_elsewhere && claim.address > address {
             // Two nodes in one epoch: nothing but the address tells them apart.
@@ -320,7 +331,9 @@ impl<A: Address> Context<A> {
 
     /// Speaks up with a new incarnation.
     pub(crate) fn renew(&mut self, incarnation: Incarnation) {
-        if self.incarnation().epoch != incarnation.epoch {
+        let before = self.incarnation().epoch;
+        if before != incarnation.epoch {
+            self.outgrow(before);
             let mut metadata = self.table.myself().metadata.clone();
             if !metadata.is_empty() || metadata.version() > 0 {
                 metadata.renew(incarnation.epoch);
@@ -344,6 +357,7 @@ impl<A: Address> Context<A> {
     /// Another live node has this node's id and a later start: this one goes quiet.
     fn yield_to(&mut self, rival: A, theirs: Incarnation) {
         self.rival_heard = self.now;
+        self.rival_epoch = theirs.epoch;
         if self.rival.as_ref() == Some(&rival) {
             return;
         }
@@ -360,7 +374,8 @@ impl<A: Address> Context<A> {
         let Some(to) = self.rival.clone() else { return };
         let myself = self.table.myself();
         let (incarnation, address) = (myself.incarnation, myself.address.clone());
-        self.outbox.push(Pending::Conflict { to, incarnation, address });
+        let life = Life { id: myself.id, epoch: self.rival_epoch };
+        self.outbox.push_for(Addressee { life, key: None }, Pending::Conflict { to, incarnation, address });
     }
 }
 

@@ -4,9 +4,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
+use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use crate::message::LONGEST_PATIENCE;
+use crate::seal::{KeyRing, Plaintext, TAG};
 use crate::wire;
 
 /// The kind of a message and its length, at the most.
@@ -29,6 +31,13 @@ pub struct Config {
     pub application: String,
     /// Whether a joining node with the application version handed in is let in. The default lets everybody in.
     pub accept_application: AcceptApplication,
+
+    /// The keys that packets are sealed with. `None` sends plaintext, which keeps nobody out.
+    ///
+    /// All members need the same keys; [`Node::add_key`](crate::Node::add_key) and its siblings change them while the node runs.
+    pub keys: Option<KeyRing>,
+    /// What becomes of packets that are not sealed, where there are keys.
+    pub plaintext: Plaintext,
 
     /// Time between two probes of a node (SWIM's protocol period). 10 ms to 1 h.
     ///
@@ -135,6 +144,8 @@ impl Config {
             cluster: cluster.into(),
             application: String::new(),
             accept_application: Arc::new(|_| true),
+            keys: None,
+            plaintext: Plaintext::Refuse,
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_millis(500),
             indirect_probes: 3,
@@ -206,50 +217,55 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let ms = Duration::from_millis;
         let hour = Duration::from_hours(1);
-        within("cluster", self.cluster.len(), 1, 255)?;
-        within("application", self.application.len(), 0, 255)?;
-        within("probe_interval", self.probe_interval, ms(10), hour)?;
-        within("probe_timeout", self.probe_timeout, ms(1), self.probe_interval / 2)?;
-        within("indirect_probes", self.indirect_probes, 0, 16)?;
-        within("suspicion_min", self.suspicion_min, 1, 100)?;
-        within("suspicion_max", self.suspicion_max, 1, 100)?;
-        within("suspicion_accusers", self.suspicion_accusers, 0, wire::MAX_ACCUSERS - 1)?;
-        within("awareness_max", self.awareness_max, 1, 32)?;
-        within("gossip_interval", self.gossip_interval, ms(5), ms(60_000))?;
-        within("gossip_fanout", self.gossip_fanout, 1, 16)?;
-        within("retransmit", self.retransmit, 1, 32)?;
-        within("heal_interval", self.heal_interval, ms(50), hour * 24)?;
-        within("join_timeout", self.join_timeout, ms(10), ms(600_000))?;
-        within("leave_timeout", self.leave_timeout, ms(10), ms(600_000))?;
-        within("retention", self.retention, ms(1_000), hour * 24 * 30)?;
-        within("max_datagram", self.max_datagram, 508, 65_507)?;
-        within("max_message", self.max_message, 64 << 10, 64 << 20)?;
-        within("chunk", self.chunk, 1 << 10, self.max_message / 4)?;
-        within("max_members", self.max_members, 2, 10_000_000)?;
-        within("max_metadata", self.max_metadata, 0, self.max_message / 4)?;
-        within("max_events", self.max_events, 1, 1_000_000)?;
-        within("max_transmits", self.max_transmits, 16, 1_000_000)?;
+        within("cluster", &self.cluster.len(), 1..=255)?;
+        within("application", &self.application.len(), 0..=255)?;
+        within("probe_interval", &self.probe_interval, ms(10)..=hour)?;
+        within("probe_timeout", &self.probe_timeout, ms(1)..=self.probe_interval / 2)?;
+        within("indirect_probes", &self.indirect_probes, 0..=16)?;
+        within("suspicion_min", &self.suspicion_min, 1..=100)?;
+        within("suspicion_max", &self.suspicion_max, 1..=100)?;
+        within("suspicion_accusers", &self.suspicion_accusers, 0..=wire::MAX_ACCUSERS - 1)?;
+        within("awareness_max", &self.awareness_max, 1..=32)?;
+        within("gossip_interval", &self.gossip_interval, ms(5)..=ms(60_000))?;
+        within("gossip_fanout", &self.gossip_fanout, 1..=16)?;
+        within("retransmit", &self.retransmit, 1..=32)?;
+        within("heal_interval", &self.heal_interval, ms(50)..=hour * 24)?;
+        within("join_timeout", &self.join_timeout, ms(10)..=ms(600_000))?;
+        within("leave_timeout", &self.leave_timeout, ms(10)..=ms(600_000))?;
+        within("retention", &self.retention, ms(1_000)..=hour * 24 * 30)?;
+        within("max_datagram", &self.max_datagram, 508..=65_507)?;
+        within("max_message", &self.max_message, 64 << 10..=64 << 20)?;
+        within("chunk", &self.chunk, 1 << 10..=self.max_message / 4)?;
+        within("max_members", &self.max_members, 2..=10_000_000)?;
+        within("max_metadata", &self.max_metadata, 0..=self.max_message / 4)?;
+        within("max_events", &self.max_events, 1..=1_000_000)?;
+        within("max_transmits", &self.max_transmits, 16..=1_000_000)?;
         self.validate_messages()
     }
 
     fn validate_messages(&self) -> Result<(), ConfigError> {
         const LARGEST: usize = u32::MAX as usize;
-        within("max_deliveries", self.max_deliveries, 1, 1_000_000)?;
-        within("max_delivery_bytes", self.max_delivery_bytes, self.max_message, LARGEST)?;
-        within("max_requests", self.max_requests, 1, 1_000_000)?;
-        within("max_peer_bytes", self.max_peer_bytes, self.max_message, LARGEST)?;
-        within("max_queued_bytes", self.max_queued_bytes, self.max_peer_bytes, LARGEST)?;
-        within("confirm_timeout", self.confirm_timeout, Duration::from_millis(10), LONGEST_PATIENCE)?;
-        within("max_origins", self.max_origins, 16, 1_000_000)?;
-        within("repair_time", self.repair_time, Duration::from_millis(100), Duration::from_mins(10))?;
-        within("repair_bytes", self.repair_bytes, self.max_message, LARGEST)?;
-        within("order_timeout", self.order_timeout, Duration::from_millis(10), self.repair_time)?;
-        within("max_held", self.max_held, 1, 1_000_000)
+        within("max_deliveries", &self.max_deliveries, 1..=1_000_000)?;
+        within("max_delivery_bytes", &self.max_delivery_bytes, self.max_message..=LARGEST)?;
+        within("max_requests", &self.max_requests, 1..=1_000_000)?;
+        within("max_peer_bytes", &self.max_peer_bytes, self.max_message..=LARGEST)?;
+        within("max_queued_bytes", &self.max_queued_bytes, self.max_peer_bytes..=LARGEST)?;
+        within("confirm_timeout", &self.confirm_timeout, Duration::from_millis(10)..=LONGEST_PATIENCE)?;
+        within("max_origins", &self.max_origins, 16..=1_000_000)?;
+        within("repair_time", &self.repair_time, Duration::from_millis(100)..=Duration::from_mins(10))?;
+        within("repair_bytes", &self.repair_bytes, self.max_message..=LARGEST)?;
+        within("order_timeout", &self.order_timeout, Duration::from_millis(10)..=self.repair_time)?;
+        within("max_held", &self.max_held, 1..=1_000_000)
     }
 
     /// The longest payload of a message in bytes: `max_message` less what surrounds it.
     pub fn max_payload(&self) -> usize {
-        self.max_message.saturating_sub(wire::HEADER + wire::TRAILER + wire::LONGEST_HEADER + LENGTH)
+        self.max_message.saturating_sub(wire::HEADER + self.trailer() + wire::LONGEST_HEADER + LENGTH)
+    }
+
+    /// Bytes behind the body of a packet, at the most.
+    pub(crate) fn trailer(&self) -> usize {
+        if self.keys.is_some() { TAG } else { wire::TRAILER }
     }
 }
 
@@ -258,6 +274,8 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("cluster", &self.cluster)
             .field("application", &self.application)
+            .field("keys", &self.keys)
+            .field("plaintext", &self.plaintext)
             .field("probe_interval", &self.probe_interval)
             .field("probe_timeout", &self.probe_timeout)
             .field("suspicion_min", &self.suspicion_min)
@@ -282,17 +300,21 @@ pub struct ConfigError {
     pub reason: String,
 }
 
-fn within<T: PartialOrd + Copy + fmt::Debug>(
+/// Checks that a setting is within its range, both ends included; for adapters, which have settings of their own.
+///
+/// # Errors
+///
+/// What it is, and what it may be.
+pub fn within<T: PartialOrd + fmt::Debug>(
     field: &'static str,
-    value: T,
-    least: T,
-    most: T,
+    value: &T,
+    range: RangeInclusive<T>,
 ) -> Result<(), ConfigError> {
-    if value < least || value > most {
-        let reason = format!("{value:?} is out of range, expected {least:?} to {most:?}");
-        return Err(ConfigError { field, reason });
+    if range.contains(value) {
+        return Ok(());
     }
-    Ok(())
+    let reason = format!("{value:?} is out of range, expected {:?} to {:?}", range.start(), range.end());
+    Err(ConfigError { field, reason })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::metadata::Metadata;
 use crate::outbox::{Outbox, Pending, Recipients};
 use crate::ring::Ring;
 use crate::rng::{Rng, Seed};
+use crate::seal::Sealer;
 use crate::stats::{DropReason, Stats};
 use crate::suspicion::{Patience, Suspicions};
 use crate::time::Instant;
@@ -61,8 +62,12 @@ pub(crate) struct Context<A> {
     /// How long members take to answer, all taken together.
     pub(crate) typical: RoundTrip,
     pub(crate) stats: Stats,
+    /// What the seal needs, where there are keys.
+    pub(crate) seal: Option<Sealer<A>>,
     /// The node that has this one's id, while the phase is [`Phase::Contested`].
     pub(crate) rival: Option<A>,
+    /// The start that the rival is in.
+    pub(crate) rival_epoch: Epoch,
     /// When it was last said that the rival is alive.
     pub(crate) rival_heard: Instant,
     /// Members whose metadata is behind a version that was mentioned, found while a packet is acted on.
@@ -94,6 +99,9 @@ impl<A: Address> Context<A> {
             metadata,
         };
         let table = Table::new(myself, &mut rng);
+        let seal = config.keys.is_some().then(|| Sealer::new(config.max_members, &mut rng));
+        // Two starts that fell into one epoch, against all care, shall not share numbers.
+        let packets_sent = if seal.is_some() { rng.next_u64() >> 2 } else { 0 };
         Self {
             now,
             cluster: wire::cluster_hash(&config.cluster),
@@ -111,15 +119,17 @@ impl<A: Address> Context<A> {
             mail: Mailbox::new(config.max_peer_bytes, config.max_queued_bytes),
             deliveries: Deliveries::new(config.max_deliveries, config.max_delivery_bytes),
             stats: Stats::default(),
+            seal,
             lanes: Lanes::new(config.max_origins, config.repair_bytes, config.repair_time),
             typical: RoundTrip::default(),
             rival: None,
+            rival_epoch: incarnation.epoch,
             rival_heard: Instant::ZERO,
             behind: SmallVec::new(),
             accused: Chosen::new(),
             gone: SmallVec::new(),
             gossiped: None,
-            packets_sent: 0,
+            packets_sent,
             rng,
             config,
         }

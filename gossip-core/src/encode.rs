@@ -7,11 +7,12 @@ use crate::error::RejectReason;
 use crate::identity::{Address, NodeId, Versions};
 use crate::membership::{MemberState, Slot};
 use crate::outbox::{BucketSet, Pending, Recipients, one};
+use crate::seal::Plaintext;
 use crate::stats::{DropReason, MessageKind};
 use crate::transmit::{Channel, Transmit};
 use crate::wire::{
     Accept, Accusers, Ack, Claim, Conflict, DeltaHeader, Difference, Digest, Envelope, HEADER, Join, Nack, Ping,
-    PingRequest, Reject, Root, TRAILER, Tail, Want, Writer,
+    PingRequest, Reject, Root, Tail, Want, Writer,
 };
 
 /// Room kept at the end of a chunk of rows for the message that says whether more come.
@@ -20,9 +21,17 @@ const CHUNK_END: usize = 64;
 impl<A: Address> Context<A> {
     /// Writes the next packet to the end of `buffer`.
     pub(crate) fn poll_transmit(&mut self, buffer: &mut BytesMut) -> Option<Transmit<A>> {
+        if let Some(packet) = self.poll_fan_out(buffer) {
+            return Some(packet);
+        }
         while let Some(pending) = self.outbox.pop() {
             let channel = pending.channel();
-            let packet = self.packet(channel, buffer, |cx, buffer, room| cx.write_body(pending, buffer, room));
+            let is_greeting = matches!(pending, Pending::Greeting { .. });
+            let packet = self.packet(channel, buffer, |cx, buffer, room| {
+                let start = buffer.len();
+                let to = cx.write_body(pending, buffer, room);
+                if buffer.len() == start && !is_greeting { Recipients::new() } else { to }
+            });
             if packet.is_some() {
                 return packet;
             }
@@ -48,10 +57,13 @@ impl<A: Address> Context<A> {
         };
         let envelope = Envelope { sender: self.id(), epoch: self.incarnation().epoch, counter: self.packet_counter() };
         buffer.put_slice(&envelope.header(self.cluster));
-        let to = write(self, buffer, limit - HEADER - TRAILER);
-        if buffer.len() == start + HEADER || to.is_empty() {
+        let to = write(self, buffer, limit - HEADER - self.config.trailer());
+        if to.is_empty() {
             buffer.truncate(start);
             return None;
+        }
+        if self.seal.is_some() && self.config.plaintext != Plaintext::Send {
+            return self.seal_packet(start, channel, to, envelope, buffer);
         }
         let trailer = crate::wire::seal(self.cluster, &buffer[start..]);
         buffer.put_slice(&trailer);
@@ -60,7 +72,7 @@ impl<A: Address> Context<A> {
         Some(Transmit { to, channel, size })
     }
 
-    fn count_packet(&mut self, channel: Channel, size: usize, copies: usize) {
+    pub(crate) fn count_packet(&mut self, channel: Channel, size: usize, copies: usize) {
         let (copies, bytes) = (copies as u64, (size * copies) as u64);
         match channel {
             Channel::Datagram => {
@@ -89,11 +101,13 @@ impl<A: Address> Context<A> {
                 self.put_recent(&mut writer, target, near, &to);
                 one(to)
             }
-            Pending::Ack { to, sequence, prober, near, .. } => {
+            Pending::Ack { to, channel, sequence, prober, near } => {
                 self.put(&mut writer, MessageKind::Ack, &Ack { sequence, root: self.root() });
-                self.put_doubts(&mut writer, near, prober);
-                self.put_news(&mut writer, 1);
-                self.put_recent(&mut writer, prober, near, &to);
+                if channel == Channel::Stream || self.may_be_told(&to) {
+                    self.put_doubts(&mut writer, near, prober);
+                    self.put_news(&mut writer, 1);
+                    self.put_recent(&mut writer, prober, near, &to);
+                }
                 one(to)
             }
             Pending::PingRequest { to, sequence, target, patience_ms } => {
@@ -109,7 +123,9 @@ impl<A: Address> Context<A> {
             }
             Pending::Nack { to, sequence } => {
                 self.put(&mut writer, MessageKind::Nack, &Nack { sequence });
-                self.put_news(&mut writer, 1);
+                if self.may_be_told(&to) {
+                    self.put_news(&mut writer, 1);
+                }
                 one(to)
             }
             Pending::Gossip { to, packets_left } => {
@@ -150,6 +166,8 @@ impl<A: Address> Context<A> {
                 self.put(&mut writer, MessageKind::Conflict, &Conflict { incarnation, address });
                 one(to)
             }
+            // It tells by its envelope alone.
+            Pending::Greeting { to } => one(to),
             Pending::Control { to, control, .. } => {
                 self.put_control(&mut writer, &control);
                 one(to)

@@ -72,6 +72,11 @@ impl<A: Address> Healing<A> {
             Phase::Active => {
                 if let Some(slot) = cx.view.choose_dead(&mut cx.rng) {
                     prober.look_for(cx, slot);
+                    if cx.seal.is_some() {
+                        // Should it have started again, no probe that is sealed for its past would open.
+                        let address = cx.table.member(slot).address.clone();
+                        joining.inquire(cx, address);
+                    }
                 }
                 if cx.view.live().is_empty() && !self.seeds.is_empty() {
                     self.step_alone(cx, joining);

@@ -125,6 +125,11 @@ impl Epoch {
         self.0 < u64::MAX - (1 << 32)
     }
 
+    /// An epoch of the next millisecond with these random bits.
+    pub(crate) const fn following(self, random: u32) -> Self {
+        Self((((self.0 >> 22) + 1) << 22) | (random & 0x003f_ffff) as u64)
+    }
+
     pub(crate) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
@@ -198,7 +203,12 @@ impl Tags {
 
     /// Whether this is one of the tags. What somebody gave beyond the limits does not count.
     pub fn has(&self, tag: &str) -> bool {
-        (1..=Self::LONGEST).contains(&tag.len()) && self.iter().take(Self::MOST).any(|own| own == tag)
+        self.within_limits().any(|own| own == tag)
+    }
+
+    /// The tags that count, each as often as it was given.
+    pub(crate) fn within_limits(&self) -> impl Iterator<Item = &String> {
+        self.iter().take(Self::MOST).filter(|tag| (1..=Self::LONGEST).contains(&tag.len()))
     }
 }
 
@@ -251,6 +261,7 @@ impl<A> Identity<A> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::string::ToString;
 
     use super::*;
@@ -268,6 +279,16 @@ mod tests {
     #[test]
     fn a_later_start_has_a_greater_epoch_whatever_the_random_bits() {
         assert!(Epoch::new(1_700_000_000_001, 0) > Epoch::new(1_700_000_000_000, u32::MAX));
+    }
+
+    #[test]
+    fn tags_beyond_the_limits_do_not_count() {
+        let long = "x".repeat(Tags::LONGEST + 1);
+        let many = (0..=Tags::MOST).map(|number| format!("{number}"));
+        let tags: Tags = [String::new(), long.clone(), String::from(&long[1..])].into_iter().chain(many).collect();
+        let counts = |tag: &str| tags.has(tag);
+        assert!(counts(&long[1..]) && counts("0") && counts("60"));
+        assert!(!counts("") && !counts(&long) && !counts("61"), "{tags:?}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::error::{JoinError, PhaseError, RejectReason};
 use crate::event::Event;
 use crate::identity::{Address, NodeId, Versions};
 use crate::outbox::Pending;
+use crate::seal::Addressee;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::timer::Timer;
@@ -24,6 +25,8 @@ struct Attempt<A> {
     is_newcomer: bool,
     /// The application is to know how it ends.
     is_reported: bool,
+    /// It asked, under a seal, whom to ask, and was not told yet.
+    awaits_greeting: bool,
 }
 
 /// The attempts of this node to join through others.
@@ -55,7 +58,8 @@ impl<A: Address> Joining<A> {
         let ends = cx.now + cx.config.join_timeout;
         cx.outbox.push(Pending::Join { to: address.clone() });
         let is_newcomer = cx.view.live().is_empty();
-        self.attempts.push(Attempt { address, began: cx.now, ends, is_newcomer, is_reported: true });
+        let began = cx.now;
+        self.attempts.push(Attempt { address, began, ends, is_newcomer, is_reported: true, awaits_greeting: true });
         self.arm(cx);
         Ok(())
     }
@@ -91,8 +95,22 @@ impl<A: Address> Joining<A> {
 
     /// Asks again under the node's new incarnation: a node that heard of an older life of this one answered so.
     pub(crate) fn repeat(&mut self, cx: &mut Context<A>) {
-        for attempt in &self.attempts {
+        for attempt in &mut self.attempts {
+            attempt.awaits_greeting = true;
             cx.outbox.push(Pending::Join { to: attempt.address.clone() });
+        }
+    }
+
+    /// The node at `from` said whom a request to join is to be sealed for.
+    ///
+    /// Whoever repeats a request draws more greetings, and each would draw a whole table: one is followed for each request.
+    pub(crate) fn handle_greeting(&mut self, cx: &mut Context<A>, from: &A, by: Addressee) {
+        let asks = |attempt: &&mut Attempt<A>| attempt.address == *from && attempt.awaits_greeting;
+        if let Some(attempt) = self.attempts.iter_mut().find(asks) {
+            attempt.awaits_greeting = false;
+            cx.outbox.push_for(by, Pending::Join { to: from.clone() });
+        } else {
+            cx.drop(DropReason::Unexpected);
         }
     }
 

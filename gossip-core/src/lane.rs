@@ -17,7 +17,7 @@ use bytes::Bytes;
 use siphasher::sip::SipHasher24;
 use smallvec::SmallVec;
 
-use crate::identity::{Epoch, NodeId};
+use crate::identity::{Epoch, NodeId, Tags};
 use crate::message::{MessageId, MessageType};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -90,11 +90,11 @@ enum Audience {
 
 impl Audience {
     /// Whether a node with these tags is among them.
-    fn includes(&self, tags: &[alloc::string::String]) -> bool {
+    fn includes(&self, tags: &Tags) -> bool {
         match self {
             Self::Unknown => false,
             Self::Everybody => true,
-            Self::Tagged(tag) => tags.iter().any(|own| **own == **tag),
+            Self::Tagged(tag) => tags.has(tag),
         }
     }
 }
@@ -324,7 +324,7 @@ impl Lanes {
     }
 
     /// What is kept of the lanes that something came in since then, newest first, to be told to a node with these tags.
-    pub(crate) fn told(&self, since: Instant, tags: &[alloc::string::String]) -> impl Iterator<Item = Run> {
+    pub(crate) fn told(&self, since: Instant, tags: &Tags) -> impl Iterator<Item = Run> {
         let lanes = self.by_use.iter().rev().take_while(move |(used, _)| *used >= since);
         let lanes = lanes.filter_map(|&(_, key)| Some((key, &self.by_key.get(&key)?.audience)));
         lanes.filter(move |(_, audience)| audience.includes(tags)).flat_map(|(key, _)| self.store.runs(key))

@@ -62,6 +62,7 @@
 //! | follow those with certain metadata | [`Group`], [`Criteria`] |
 //! | send messages, ask questions | [`Node::broadcast`], [`Node::send`], [`Node::request`], [`Node::poll_delivery`], [`Delivery`] |
 //! | follow it | [`Event`], [`MemberChange`], [`Cause`] |
+//! | keep strangers out | [`KeyRing`], [`Key`], [`Plaintext`], [`Node::use_key`] |
 //! | watch its health | [`Stats`], [`DropReason`], [`Node::health_score`] |
 #![no_std]
 
@@ -94,6 +95,7 @@ mod probe;
 mod request;
 mod ring;
 mod rng;
+mod seal;
 mod stats;
 mod suspicion;
 mod time;
@@ -103,7 +105,7 @@ mod transmit;
 mod view;
 mod wire;
 
-pub use config::{AcceptApplication, Config, ConfigError};
+pub use config::{AcceptApplication, Config, ConfigError, within};
 pub use context::Phase;
 pub use delivery::Delivery;
 pub use error::{ForgetError, JoinError, MetadataError, PhaseError, RejectReason};
@@ -118,6 +120,7 @@ pub use message::{
 pub use metadata::{Metadata, Value};
 pub use node::{ForgetScope, Node};
 pub use rng::Seed;
+pub use seal::{Key, KeyError, KeyId, KeyRing, KeyRingError, ParseKeyIdError, Plaintext, Suite, SuiteError};
 pub use stats::{Backlog, DropReason, MessageKind, Stats};
 pub use time::Instant;
 pub use transmit::{Channel, Transmit};

@@ -12,7 +12,7 @@ use crate::metadata::Metadata;
 use crate::time::Instant;
 
 pub(crate) use round_trip::RoundTrip;
-pub(crate) use table::{BUCKETS, Slot, Table};
+pub(crate) use table::{BUCKETS, KeyedHash, Slot, Table};
 
 /// What is believed of a member. Of two claims with the same incarnation the later in this order wins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

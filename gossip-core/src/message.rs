@@ -27,6 +27,10 @@ impl MessageType {
     /// The first number of applications.
     pub const FIRST_USER: u16 = 128;
 
+    /// Requests by which members change each other's keys. It is the driver's own, and comes as a request only.
+    #[doc(hidden)]
+    pub const KEYS: Self = Self(1);
+
     /// A type of the application.
     ///
     /// # Errors
@@ -57,6 +61,11 @@ impl MessageType {
     /// The type with a number that came from the network, unless it is the protocol's own.
     pub(crate) fn from_wire(number: u16) -> Option<Self> {
         (number >= Self::FIRST_LIBRARY).then_some(Self(number))
+    }
+
+    /// The type of a request that came from the network.
+    pub(crate) fn of_request(number: u16) -> Option<Self> {
+        if number == Self::KEYS.0 { Some(Self::KEYS) } else { Self::from_wire(number) }
     }
 }
 
@@ -169,6 +178,7 @@ mod tests {
         assert_eq!(MessageType::library(63), Err(ReservedType { number: 63 }));
         assert_eq!(MessageType::library(64).map(MessageType::as_u16), Ok(64));
         assert_eq!(MessageType::library(128), Err(ReservedType { number: 128 }));
-        assert_eq!(MessageType::from_wire(63), None);
+        assert_eq!((MessageType::from_wire(63), MessageType::from_wire(1)), (None, None));
+        assert_eq!((MessageType::of_request(63), MessageType::of_request(1)), (None, Some(MessageType::KEYS)));
     }
 }

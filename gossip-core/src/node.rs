@@ -1,6 +1,7 @@
 //! The public face, and the dispatch of what comes in; the rules are in the modules beside it.
 
 mod commands;
+mod keys;
 mod messages;
 mod receive;
 

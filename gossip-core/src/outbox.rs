@@ -11,6 +11,7 @@ use crate::broadcast::Control;
 use crate::error::RejectReason;
 use crate::identity::{Incarnation, NodeId};
 use crate::membership::Slot;
+use crate::seal::{Addressee, Addressing};
 use crate::transmit::Channel;
 use crate::wire::{MetadataWantList, Want};
 
@@ -56,11 +57,34 @@ pub(crate) enum Pending<A> {
     Metadata { to: A, wants: Vec<Want>, cursor: usize },
     /// Word to the node at `to` that it has this node's id.
     Conflict { to: A, incarnation: Incarnation, address: A },
+    /// Word to who asks, sealed, to be let in: whom it has before it.
+    Greeting { to: A },
     /// What keeps broadcasts reliable.
     Control { to: A, channel: Channel, control: Control },
 }
 
 impl<A> Pending<A> {
+    /// Whom it is to, if it is to one address.
+    fn receiver(&self) -> Option<&A> {
+        match self {
+            Self::PingRequest { .. } | Self::Gossip { .. } => None,
+            Self::Ping { to, .. }
+            | Self::Ack { to, .. }
+            | Self::Nack { to, .. }
+            | Self::Claim { to, .. }
+            | Self::Join { to }
+            | Self::Table { to, .. }
+            | Self::Reject { to, .. }
+            | Self::Digest { to }
+            | Self::Difference { to, .. }
+            | Self::MetadataRequest { to, .. }
+            | Self::Metadata { to, .. }
+            | Self::Conflict { to, .. }
+            | Self::Greeting { to }
+            | Self::Control { to, .. } => Some(to),
+        }
+    }
+
     /// How it travels.
     pub(crate) fn channel(&self) -> Channel {
         match self {
@@ -76,7 +100,8 @@ impl<A> Pending<A> {
             | Self::Difference { .. }
             | Self::MetadataRequest { .. }
             | Self::Metadata { .. }
-            | Self::Conflict { .. } => Channel::Stream,
+            | Self::Conflict { .. }
+            | Self::Greeting { .. } => Channel::Stream,
         }
     }
 }
@@ -84,36 +109,69 @@ impl<A> Pending<A> {
 /// The bounded queue of them.
 #[derive(Debug)]
 pub(crate) struct Outbox<A> {
-    datagrams: VecDeque<Pending<A>>,
-    streams: VecDeque<Pending<A>>,
+    datagrams: VecDeque<(Addressing, Pending<A>)>,
+    streams: VecDeque<(Addressing, Pending<A>)>,
+    /// The sender of the sealed packet that is acted on, whose answers are for it.
+    asker: Option<(A, Addressee)>,
+    /// For whom the packet is that was taken out last.
+    current: Addressing,
     limit: usize,
     rejected: u64,
 }
 
-impl<A> Outbox<A> {
+impl<A: PartialEq> Outbox<A> {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { datagrams: VecDeque::new(), streams: VecDeque::new(), limit, rejected: 0 }
+        let (datagrams, streams) = (VecDeque::new(), VecDeque::new());
+        Self { datagrams, streams, asker: None, current: Addressing::ByAddress, limit, rejected: 0 }
     }
 
     /// Queues a packet; one that finds the queue full is dropped and counted.
     pub(crate) fn push(&mut self, pending: Pending<A>) {
+        let addressing = match (&self.asker, pending.receiver()) {
+            _ if matches!(pending, Pending::Join { .. }) => Addressing::Nobody,
+            _ if let Pending::Ping { target, .. } = pending => Addressing::Member(target),
+            (Some((address, asker)), Some(to)) if to == address => Addressing::Known(*asker),
+            _ => Addressing::ByAddress,
+        };
+        self.push_as(addressing, pending);
+    }
+
+    /// Queues a packet for this addressee.
+    pub(crate) fn push_for(&mut self, addressee: Addressee, pending: Pending<A>) {
+        self.push_as(Addressing::Known(addressee), pending);
+    }
+
+    fn push_as(&mut self, addressing: Addressing, pending: Pending<A>) {
         if self.datagrams.len() + self.streams.len() >= self.limit {
             self.rejected += 1;
             return;
         }
-        self.queue(&pending).push_back(pending);
+        self.queue(&pending).push_back((addressing, pending));
     }
 
     /// Queues the rest of what was cut into chunks, behind what waits meanwhile. It takes no place more than before.
     pub(crate) fn resume(&mut self, pending: Pending<A>) {
-        self.queue(&pending).push_back(pending);
+        let addressing = self.current;
+        self.queue(&pending).push_back((addressing, pending));
     }
 
     pub(crate) fn pop(&mut self) -> Option<Pending<A>> {
-        self.datagrams.pop_front().or_else(|| self.streams.pop_front())
+        let next = self.datagrams.pop_front().or_else(|| self.streams.pop_front());
+        self.current = next.as_ref().map_or(Addressing::ByAddress, |(addressing, _)| *addressing);
+        next.map(|(_, pending)| pending)
     }
 
-    fn queue(&mut self, pending: &Pending<A>) -> &mut VecDeque<Pending<A>> {
+    /// Until the next call, packets to this address are answers to this node.
+    pub(crate) fn answer(&mut self, asker: Option<(A, Addressee)>) {
+        self.asker = asker;
+    }
+
+    /// For whom the packet is that was taken out last.
+    pub(crate) fn addressing(&self) -> Addressing {
+        self.current
+    }
+
+    fn queue(&mut self, pending: &Pending<A>) -> &mut VecDeque<(Addressing, Pending<A>)> {
         match pending.channel() {
             Channel::Datagram => &mut self.datagrams,
             Channel::Stream => &mut self.streams,

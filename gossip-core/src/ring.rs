@@ -90,7 +90,7 @@ impl Ring {
             && self.all.is_in_order(table)
             && self.tagged.values().map(|circle| circle.iter().count()).sum::<usize>() == tags
             && self.tagged.iter().all(|(tag, circle)| {
-                circle.is_in_order(table) && circle.iter().all(|slot| table.member(slot).tags.contains(tag))
+                circle.is_in_order(table) && circle.iter().all(|slot| table.member(slot).tags.has(tag))
             })
     }
 }
@@ -135,14 +135,10 @@ impl<A: Address> Context<A> {
     }
 }
 
-/// Tags that a node may have, each once; others come from nobody who keeps to the rules.
+/// The tags of a node that count, each once.
 fn distinct(tags: &Tags) -> impl Iterator<Item = &String> {
-    let is_usable = |tag: &String| (1..=Tags::LONGEST).contains(&tag.len());
-    let usable = move || tags.iter().take(Tags::MOST).filter(move |tag| is_usable(tag));
-    usable()
-        .enumerate()
-        .filter(move |&(index, tag)| !usable().take(index).any(|earlier| earlier == tag))
-        .map(|(_, tag)| tag)
+    let is_first = |index: usize, tag: &String| !tags.within_limits().take(index).any(|earlier| earlier == tag);
+    tags.within_limits().enumerate().filter(move |&(index, tag)| is_first(index, tag)).map(|(_, tag)| tag)
 }
 
 #[cfg(test)]

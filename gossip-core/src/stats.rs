@@ -166,6 +166,16 @@ counted! {
         CopiesFull = "copies_full",
         /// A message that found the application's deliveries full.
         DeliveriesFull = "deliveries_full",
+        /// Not sealed, and this node has a key ring.
+        Plaintext = "plaintext",
+        /// Sealed with a key that is not in the ring.
+        UnknownKey = "unknown_key",
+        /// The seal does not fit: changed, made without the key, or for another node or another start of this one.
+        BadSeal = "bad_seal",
+        /// A sealed packet that came before, or is so old that it is not known whether it did.
+        Replayed = "replayed",
+        /// Sealed for whom it may concern, which only a request to join may be.
+        Unbound = "unbound",
     }
 }
 
@@ -189,6 +199,8 @@ pub struct Stats {
     pub stream_messages_received: u64,
     /// Bytes in them.
     pub stream_bytes_received: u64,
+    /// Packets taken that were not sealed, though this node has a key ring; see [`Plaintext`](crate::Plaintext).
+    pub plaintext_received: u64,
     /// Probes of this node that went unanswered.
     pub probes_failed: u64,
     /// Suspicions or deaths of itself that this node refuted.
@@ -224,7 +236,16 @@ pub struct Stats {
     pub stalls: u64,
     sent: [u64; MessageKind::ALL.len()],
     received: [u64; MessageKind::ALL.len()],
-    dropped: [u64; DropReason::ALL.len()],
+    dropped: Dropped,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Dropped([u64; DropReason::ALL.len()]);
+
+impl Default for Dropped {
+    fn default() -> Self {
+        Self([0; DropReason::ALL.len()])
+    }
 }
 
 /// What waits inside a node to be polled; each is bounded by a setting.
@@ -252,12 +273,12 @@ impl Stats {
 
     /// Input dropped for this reason.
     pub fn dropped(&self, reason: DropReason) -> u64 {
-        self.dropped[reason as usize]
+        self.dropped.0[reason as usize]
     }
 
     /// Input dropped for any reason.
     pub fn dropped_total(&self) -> u64 {
-        self.dropped.iter().sum()
+        self.dropped.0.iter().sum()
     }
 
     pub(crate) fn count_sent(&mut self, kind: MessageKind, times: usize) {
@@ -273,7 +294,7 @@ impl Stats {
     }
 
     pub(crate) fn add_dropped(&mut self, reason: DropReason, times: u64) {
-        self.dropped[reason as usize] += times;
+        self.dropped.0[reason as usize] += times;
     }
 }
 

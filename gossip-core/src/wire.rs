@@ -8,6 +8,7 @@ mod application;
 mod envelope;
 mod member;
 mod message;
+mod sealed;
 
 pub(crate) use application::{
     Compare, CopyHeader, DirectHeader, LONGEST_HEADER, Letter, MAX_PATH, ReplyHeader, RequestHeader, RunEntry,
@@ -20,6 +21,7 @@ pub(crate) use message::{
     Accept, Ack, Conflict, Difference, Digest, FEWEST_BUCKETS, Join, Message, Messages, Nack, Ping, PingRequest,
     Reject, Root, Tail, Writer,
 };
+pub(crate) use sealed::{Sealed, is_sealed};
 
 /// The protocol version that this library writes.
 pub(crate) const VERSION: u8 = 1;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gossip_core::{
-    BroadcastOptions, Config, Delivery, Epoch, Identity, Instant, MessageType, Node, NodeId, Reliability, Value,
+    BroadcastOptions, Config, Delivery, DropReason, Epoch, Identity, Instant, Key, KeyRing, MessageType, Node, NodeId,
+    Reliability, Value,
 };
 
 /// Name in the document, sender, and kind of the first message.
@@ -161,4 +162,45 @@ fn a_node_takes_in_what_the_document_shows() {
     assert_eq!((joiner.address, joiner.metadata.str("zone")), (address(1), Some("eu")));
     assert_eq!(*joiner.tags, ["blue"]);
     assert_eq!(node.stats().dropped_total(), 0);
+}
+
+/// The same two nodes without tags and metadata, with the key 00 01 … 1f.
+fn sealed_pair() -> Pair {
+    let now = Instant::from_micros(1_000_000);
+    let nodes = [0, 1].map(|host: usize| {
+        let id = NodeId::from_u128(0x0192_f0c1_2345_7abc_8def_0000_0000_0001 + host as u128);
+        let identity = Identity::new(id, address(host), Epoch::new(1_700_000_000_000 + host as u64, 0));
+        let mut config = Config::lan("vectors");
+        let key = std::array::from_fn(|index| u8::try_from(index).unwrap());
+        config.keys = Some(KeyRing::new(Key::new(&key)));
+        Node::new(identity, config, [u8::try_from(host).unwrap(); 32], now).unwrap()
+    });
+    Pair { now, nodes, seen: BTreeMap::new(), lost: None }
+}
+
+#[test]
+fn the_document_shows_how_packets_are_sealed() {
+    let mut pair = sealed_pair();
+    pair.nodes[1].join(pair.now, address(0)).unwrap();
+    let mut sent = Vec::new();
+    for host in [1, 0] {
+        let mut buffer = BytesMut::new();
+        assert!(pair.nodes[host].poll_transmit(pair.now, &mut buffer).is_some());
+        sent.push(buffer.to_vec());
+        pair.nodes[1 - host].handle_message(pair.now, address(host), &mut buffer);
+    }
+    for (name, packet) in ["sealed-join", "sealed-greeting"].into_iter().zip(sent) {
+        assert_eq!(packet, documented(name), "{name} is now {packet:02x?}");
+    }
+}
+
+#[test]
+fn a_node_opens_what_the_document_shows() {
+    let mut pair = sealed_pair();
+    let [node, joiner] = &mut pair.nodes;
+    node.handle_message(pair.now, address(1), &mut documented("sealed-join"));
+    assert_eq!((node.stats().dropped(DropReason::Unbound), node.stats().dropped_total()), (1, 1));
+    joiner.join(pair.now, address(0)).unwrap();
+    joiner.handle_message(pair.now, address(0), &mut documented("sealed-greeting"));
+    assert_eq!(joiner.stats().dropped_total(), 0, "it is for this very start of this very node");
 }

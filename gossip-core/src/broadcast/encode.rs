@@ -6,6 +6,7 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use crate::broadcast::{Control, RIDING, TICKING};
+use crate::config::Config;
 use crate::context::Context;
 use crate::identity::{Address, NodeId};
 use crate::lane::{LaneKey, Run};
@@ -13,7 +14,7 @@ use crate::mail::Copy;
 use crate::membership::Slot;
 use crate::stats::MessageKind;
 use crate::transmit::Channel;
-use crate::wire::{CopyHeader, HEADER, RunEntry, TRAILER, Writer};
+use crate::wire::{CopyHeader, HEADER, RunEntry, Writer};
 
 /// Most runs that came lately among which those are that one packet tells of.
 const TOLD: usize = 512;
@@ -47,11 +48,11 @@ impl Copy {
     }
 
     /// How it travels.
-    pub(crate) fn channel(&self, max_datagram: usize) -> Channel {
+    pub(crate) fn channel(&self, config: &Config) -> Channel {
         /// The fixed fields and all lengths, at the most.
         const FIXED: usize = 66;
         let header = FIXED + self.parcel.tag().len() + self.arcs.0.len() + self.path.len();
-        let fits = HEADER + header + self.parcel.payload.len() + TRAILER <= max_datagram;
+        let fits = HEADER + header + self.parcel.payload.len() + config.trailer() <= config.max_datagram;
         if self.is_offer || (fits && !self.parcel.reliable) { Channel::Datagram } else { Channel::Stream }
     }
 }
@@ -80,10 +81,11 @@ impl<A: Address> Context<A> {
     pub(crate) fn put_recent(&mut self, writer: &mut Writer<'_>, peer: NodeId, near: Option<Slot>, to: &A) {
         // An answer that is handed on names the node itself; whom it reaches is not known here.
         let is_there = |slot: Slot| slot != Slot::MYSELF && self.table.member(slot).address == *to;
-        if !self.lanes.is_fresh(self.now - RIDING) || !self.table.find_at(near, peer).is_some_and(is_there) {
+        if !self.lanes.is_fresh(self.now - RIDING) {
             return;
         }
-        let runs = self.told(peer, RIDING);
+        let Some(slot) = self.table.find_at(near, peer).filter(|&slot| is_there(slot)) else { return };
+        let runs = self.told_at(Some(slot), RIDING);
         if !runs.is_empty() {
             self.put_runs(writer, MessageKind::Recent, false, &runs);
         }
@@ -111,11 +113,15 @@ impl<A: Address> Context<A> {
 
     /// What came since `span` ago that a member may have missed.
     pub(crate) fn told(&self, peer: NodeId, span: Duration) -> SmallVec<[Run; 16]> {
+        self.told_at(self.table.find(peer), span)
+    }
+
+    fn told_at(&self, slot: Option<Slot>, span: Duration) -> SmallVec<[Run; 16]> {
         let since = self.now - span;
         if !self.lanes.is_fresh(since) {
             return SmallVec::new();
         }
-        let tags = self.table.find(peer).map(|slot| self.table.member(slot).tags.clone()).unwrap_or_default();
+        let tags = slot.map(|slot| self.table.member(slot).tags.clone()).unwrap_or_default();
         self.lanes.told(since, &tags).take(TOLD).collect()
     }
 
@@ -138,7 +144,7 @@ impl<A: Address> Context<A> {
     }
 
     fn count_control(&mut self, bytes: usize, with_packet: bool) {
-        let packet = if with_packet { HEADER + TRAILER } else { 0 };
+        let packet = if with_packet { HEADER + self.config.trailer() } else { 0 };
         self.stats.broadcast_control_bytes_sent += (bytes + packet) as u64;
     }
 }

@@ -154,7 +154,7 @@ impl<A: Address> Broadcaster<A> {
                 // Those who died meanwhile need nothing any more.
                 group.pending.retain(|(id, _)| state_of(cx, *id).is_some_and(MemberState::is_live));
             }
-            let by_stream = group.copy.channel(cx.config.max_datagram) == Channel::Stream;
+            let by_stream = group.copy.channel(&cx.config) == Channel::Stream;
             let is_tried_again =
                 if is_leaf { cx.now < group.sent + LEAF_TIME } else { group.tries < TRIES && !by_stream };
             if group.pending.is_empty() {
@@ -192,7 +192,7 @@ impl<A: Address> Broadcaster<A> {
         let is_there =
             |cx: &Context<A>, id| cx.table.find(id).is_some_and(|slot| cx.table.member(slot).address == *address);
         let is_lost = |group: &Group| {
-            group.copy.channel(cx.config.max_datagram) == Channel::Stream
+            group.copy.channel(&cx.config) == Channel::Stream
                 && !group.copy.arcs.0.is_empty()
                 && group.pending.iter().any(|&(id, _)| is_there(cx, id))
         };
@@ -266,7 +266,7 @@ fn wait<A: Address>(cx: &Context<A>, group: &Group) -> Duration {
     let slots = group.pending.iter().filter_map(|&(id, _)| cx.table.find(id));
     let waits = slots.map(|slot| cx.table.row(slot).round_trip.retransmission_among(unknown, SHORTEST, longest));
     let wait = waits.max().unwrap_or(unknown);
-    match group.copy.channel(cx.config.max_datagram) {
+    match group.copy.channel(&cx.config) {
         Channel::Datagram => wait,
         Channel::Stream => {
             let size = group.copy.parcel.payload.len() * group.pending.len();

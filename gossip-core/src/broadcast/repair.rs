@@ -195,8 +195,7 @@ impl<A: Address> Broadcaster<A> {
             else {
                 continue;
             };
-            let tags = &cx.table.member(slot).tags;
-            if kept.parcel.tag.as_ref().is_some_and(|tag| !tags.iter().any(|own| **own == **tag)) {
+            if kept.parcel.tag.as_ref().is_some_and(|tag| !cx.table.member(slot).tags.has(tag)) {
                 cx.drop(DropReason::NotTagged);
                 continue;
             }

@@ -13,6 +13,9 @@ use crate::time::Instant;
 const WANTS: usize = 4_096;
 const SHARE: usize = WANTS / 4;
 
+/// Broadcasts that one packet may be the first to tell of, which takes about 42 KiB: it must not take memory by claiming much.
+const OF_A_PACKET: usize = 192;
+
 /// Members remembered that have one.
 const HOLDERS: usize = 3;
 
@@ -35,9 +38,16 @@ pub(super) struct Wants {
     due: BTreeSet<(Instant, LaneKey, u64)>,
     /// How many each member told of first.
     shares: BTreeMap<NodeId, usize>,
+    /// How many the packet that is acted on may still add.
+    room: usize,
 }
 
 impl Wants {
+    /// Another packet is acted on.
+    pub(super) fn begin_packet(&mut self) {
+        self.room = OF_A_PACKET;
+    }
+
     /// Takes note that `from` has a broadcast.
     pub(super) fn add(&mut self, lane: LaneKey, sequence: u64, from: NodeId, due: Instant, was_offered: bool) {
         if let Some(want) = self.missing.get_mut(&(lane, sequence)) {
@@ -47,10 +57,14 @@ impl Wants {
             }
             return;
         }
-        let share = self.shares.entry(from).or_default();
-        if *share >= SHARE || self.missing.len() >= WANTS {
+        if self.room == 0 || self.missing.len() >= WANTS {
             return;
         }
+        let share = self.shares.entry(from).or_default();
+        if *share >= SHARE {
+            return;
+        }
+        self.room -= 1;
         *share += 1;
         let holders = SmallVec::from_iter([from]);
         self.missing.insert((lane, sequence), Want { holders, due, tries: 0, was_offered });

@@ -120,3 +120,16 @@ fn a_death_of_a_stranger_is_no_news_and_an_old_tombstone_is_not_taken_back() {
     context.hear(&dead, TELLER, Hearsay::Row);
     assert!(context.table.find(SUBJECT).is_some());
 }
+
+#[test]
+fn whose_end_is_heard_of_after_being_forgotten_everywhere_was_unknown() {
+    let mut context = context();
+    for rank in [(incarnation(0, 0), MemberState::Alive), (incarnation(0, 0), MemberState::Leaving)] {
+        context.hear(&claim(rank), TELLER, Hearsay::News);
+    }
+    context.forget_everywhere(context.table.find(SUBJECT).expect("the subject is known"));
+    while context.events.pop().is_some() {}
+    context.hear(&claim((incarnation(1, 0), MemberState::Leaving)), TELLER, Hearsay::News);
+    let Some(Event::Member(change)) = context.events.pop() else { panic!("it is told") };
+    assert_eq!((change.member.state, change.previous), (MemberState::Leaving, None));
+}

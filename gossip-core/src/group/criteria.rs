@@ -216,7 +216,7 @@ impl fmt::Display for Condition {
         match test {
             Test::Any => write!(f, "{key}=*"),
             Test::Contains(text) => write!(f, "{key}=~{text}"),
-            Test::Equals(text) if text.starts_with(['*', '~']) => write!(f, "{key}:={text}"),
+            Test::Equals(text) if text.starts_with(['*', '~']) || key.ends_with(':') => write!(f, "{key}:={text}"),
             Test::Equals(text) => write!(f, "{key}={text}"),
         }
     }
@@ -328,6 +328,13 @@ mod tests {
             assert!(parsed(text).matches(&metadata("key", value)), "{text}");
             assert!(!parsed(text).matches(&metadata("key", "other")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_that_ends_in_a_colon_is_written_so_that_it_reads_as_the_same() {
+        let criteria = Criteria::all().equals("zone:", "a");
+        assert_eq!(criteria.to_string(), "zone::=a");
+        assert_eq!(criteria.to_string().parse(), Ok(criteria));
     }
 
     proptest! {

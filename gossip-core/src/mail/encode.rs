@@ -16,8 +16,9 @@ impl<A: Address> Context<A> {
         while let Some(first) = self.mail.front() {
             let (to, channel) = (first.to.clone(), first.channel);
             let packet = self.packet(channel, buffer, |cx, buffer, room| {
+                let start = buffer.len();
                 cx.write_mail(&to, channel, &mut Writer::new(buffer, room));
-                to
+                if buffer.len() == start { Recipients::new() } else { to }
             });
             if packet.is_some() {
                 return packet;

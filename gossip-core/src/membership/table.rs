@@ -280,8 +280,14 @@ impl<A: Address> Table<A> {
 
 /// `SipHash` with keys from the node's seed: nobody outside can choose ids that collide.
 #[derive(Clone, Debug)]
-struct KeyedHash {
+pub(crate) struct KeyedHash {
     keys: (u64, u64),
+}
+
+impl KeyedHash {
+    pub(crate) const fn new(keys: (u64, u64)) -> Self {
+        Self { keys }
+    }
 }
 
 impl BuildHasher for KeyedHash {

@@ -260,7 +260,7 @@ impl<A: Address> crate::context::Context<A> {
     pub(crate) fn channel_for(&self, size: usize) -> Channel {
         /// Kind, length, target and type.
         const DIRECT: usize = 13;
-        let fits = size + wire::HEADER + wire::TRAILER + DIRECT <= self.config.max_datagram;
+        let fits = size + wire::HEADER + self.config.trailer() + DIRECT <= self.config.max_datagram;
         if fits { Channel::Datagram } else { Channel::Stream }
     }
 

@@ -26,16 +26,27 @@ pub(super) struct Origin<A> {
 impl<A: Address> Node<A> {
     pub(super) fn receive(&mut self, now: Instant, from: A, channel: Channel, packet: &mut [u8]) {
         self.advance(now);
-        let Opened { envelope, body } = match wire::open(self.cx.cluster, packet) {
+        let Opened { envelope, body, sealed } = match self.cx.open(channel, packet) {
             Ok(opened) => opened,
             Err(reason) => {
                 self.cx.drop(reason);
-                if channel == Channel::Stream {
+                if channel == Channel::Stream && !self.cx.is_guarded() {
                     self.receive_foreign(&from, reason, packet);
                 }
                 return;
             }
         };
+        if let Some(sealed) = sealed {
+            if !self.admits_sealed(&from, channel, &sealed, body) {
+                return;
+            }
+            self.cx.outbox.answer(Some((from.clone(), sealed.asker())));
+        }
+        self.receive_opened(from, channel, envelope, body);
+        self.cx.outbox.answer(None);
+    }
+
+    fn receive_opened(&mut self, from: A, channel: Channel, envelope: Envelope, body: &[u8]) {
         let messages = Messages::new(body);
         if !messages.are_valid() {
             self.cx.drop(DropReason::Malformed);
@@ -45,16 +56,25 @@ impl<A: Address> Node<A> {
             self.cx.drop(DropReason::Quiet);
             return;
         }
-        let near = self.cx.table.find_at(self.prober.asked(), envelope.sender);
-        let origin = Origin { address: from, channel, envelope, near };
+        let origin = self.origin(from, channel, envelope);
+        let near = origin.near;
         if envelope.sender == self.cx.id() {
             self.receive_from_same_id(&origin, messages);
         } else if near.is_some_and(|slot| self.cx.table.member(slot).incarnation.epoch > envelope.epoch) {
-            self.receive_stale(&origin, messages);
+            if channel == Channel::Datagram && self.cx.is_guarded() {
+                self.cx.drop(DropReason::StaleEpoch);
+            } else {
+                self.receive_stale(&origin, messages);
+            }
         } else {
             self.receive_valid(&origin, messages);
         }
         self.follow_up();
+    }
+
+    pub(super) fn origin(&self, address: A, channel: Channel, envelope: Envelope) -> Origin<A> {
+        let near = self.cx.table.find_at(self.prober.asked(), envelope.sender);
+        Origin { address, channel, envelope, near }
     }
 
     /// A packet of another cluster or protocol version: the end of an attempt to join there, or the begin of one here.
@@ -75,7 +95,7 @@ impl<A: Address> Node<A> {
     }
 
     /// From an earlier start of a member: it is told what is known of its id, if it asks for anything.
-    fn receive_stale(&mut self, origin: &Origin<A>, messages: Messages<'_, A>) {
+    pub(super) fn receive_stale(&mut self, origin: &Origin<A>, messages: Messages<'_, A>) {
         self.cx.drop(DropReason::StaleEpoch);
         let asks = |message| matches!(message, Message::Ping(_) | Message::Join(_) | Message::Digest(_));
         if messages.flatten().any(asks) {
@@ -133,6 +153,7 @@ impl<A: Address> Node<A> {
         if !self.admits(origin, &messages) {
             return;
         }
+        self.broadcaster.begin_packet();
         let mut has_asked = false;
         for message in messages.flatten() {
             let Some(kind) = message.kind() else {
@@ -252,7 +273,8 @@ impl<A: Address> Node<A> {
             }
             Message::PingRequest(request) => {
                 let wire::PingRequest { sequence, target, patience_ms } = request;
-                self.prober.handle_request(&mut self.cx, from.clone(), sequence, target, patience_ms);
+                let Some(asker) = self.asker_of(origin) else { return self.cx.drop(DropReason::UnknownMember) };
+                self.prober.handle_request(&mut self.cx, asker, sequence, target, patience_ms);
             }
             Message::Nack(nack) => self.prober.handle_nack(&mut self.cx, nack.sequence),
             Message::MetadataRequest(wants) => self.cx.handle_metadata_request(from, wants),
@@ -262,6 +284,15 @@ impl<A: Address> Node<A> {
             Message::Conflict(_) => self.cx.drop(DropReason::Unexpected),
             other => self.receive_application(origin, other),
         }
+    }
+
+    /// Where those are answered who may be answered twice: under a seal not where their packet seems to come from.
+    fn asker_of(&self, origin: &Origin<A>) -> Option<A> {
+        if !self.cx.is_guarded() {
+            return Some(origin.address.clone());
+        }
+        let slot = self.cx.table.find_at(origin.near, origin.envelope.sender)?;
+        Some(self.cx.table.member(slot).address.clone())
     }
 
     /// Asks the sender for metadata that it mentioned and this node lacks.

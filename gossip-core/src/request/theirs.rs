@@ -109,7 +109,9 @@ impl<A: Address> Theirs<A> {
             asker.tell_if_room(cx, ASTRAY, &[]);
             return;
         }
-        let Some(kind) = MessageType::from_wire(kind) else {
+        // Messages to be confirmed are for the application.
+        let kind = if number > 0 { MessageType::from_wire(kind) } else { MessageType::of_request(kind) };
+        let Some(kind) = kind else {
             cx.drop(DropReason::ReservedType);
             return;
         };

@@ -6,12 +6,12 @@ use siphasher::sip::SipHasher24;
 
 use crate::identity::{Epoch, NodeId};
 use crate::stats::DropReason;
-use crate::wire::VERSION;
+use crate::wire::{Sealed, VERSION};
 
 /// Bytes before the body.
 pub(crate) const HEADER: usize = 40;
 
-/// Bytes after the body: a checksum now, the tag of a seal later.
+/// Bytes after the body: a checksum. In sealed packets it is the tag.
 pub(crate) const TRAILER: usize = 4;
 
 const FLAGS: u8 = 0;
@@ -29,6 +29,8 @@ pub(crate) struct Envelope {
 pub(crate) struct Opened<'a> {
     pub(crate) envelope: Envelope,
     pub(crate) body: &'a [u8],
+    /// How it was sealed, if it was.
+    pub(crate) sealed: Option<Sealed>,
 }
 
 /// The 64-bit hash of a cluster's name: half of it is in each packet, the whole is in each checksum.
@@ -81,10 +83,10 @@ pub(crate) fn open(cluster: u64, packet: &[u8]) -> Result<Opened<'_>, DropReason
         epoch: Epoch::from_u64(u64::from_be_bytes(array(&packet[24..32]))),
         counter: u64::from_be_bytes(array(&packet[32..40])),
     };
-    Ok(Opened { envelope, body: &content[HEADER..] })
+    Ok(Opened { envelope, body: &content[HEADER..], sealed: None })
 }
 
-fn route_hash(cluster: u64) -> [u8; 4] {
+pub(super) fn route_hash(cluster: u64) -> [u8; 4] {
     array(&cluster.to_be_bytes()[4..])
 }
 
@@ -94,7 +96,7 @@ fn checksum(cluster: u64, bytes: &[u8]) -> [u8; TRAILER] {
     array(&hasher.finish().to_be_bytes()[4..])
 }
 
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(super) fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(bytes);
     array

@@ -3,6 +3,7 @@
 
 pub(crate) mod forge;
 pub(crate) mod messages;
+pub(crate) mod recorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
