@@ -59,13 +59,16 @@ impl Called {
 }
 
 /// A call under way. Its drop before it is done may panic, which harms nobody.
-struct Call<Fut> {
+struct Call<T, Fut> {
     /// `None` once it is done.
     work: Option<Pin<Box<Fut>>>,
     called: Arc<Called>,
+    /// Where what it handles takes so much room until it is done.
+    inbox: Arc<Inbox<T>>,
+    bytes: usize,
 }
 
-impl<Fut: Future<Output = ()>> Future for Call<Fut> {
+impl<T, Fut: Future<Output = ()>> Future for Call<T, Fut> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -78,15 +81,16 @@ impl<Fut: Future<Output = ()>> Future for Call<Fut> {
     }
 }
 
-impl<Fut> Drop for Call<Fut> {
+impl<T, Fut> Drop for Call<T, Fut> {
     fn drop(&mut self) {
+        self.inbox.release(self.bytes);
         if let Some(work) = self.work.take() {
             self.called.guard(|| drop(work));
         }
     }
 }
 
-type Running<Fut> = FuturesUnordered<Call<Fut>>;
+type Running<T, Fut> = FuturesUnordered<Call<T, Fut>>;
 
 /// Calls `call` for each entry, in order, with up to `limit` calls under way, until the inbox is closed. Calls that are
 /// under way then are finished, or dropped when `patience`, which begins then, comes to its end.
@@ -118,8 +122,9 @@ pub(crate) async fn serve<T, Fut>(
                     Poll::Pending => return Poll::Pending,
                 }
             }
-            if let Some(entry) = waiting.pop_front() {
-                begin(Box::pin(call(entry)), &mut running, &called, cx);
+            if let Some((entry, bytes)) = waiting.pop_front() {
+                let work = Box::pin(call(entry));
+                begin(work, bytes, &mut running, (&called, &inbox), cx);
             }
         }
         cx.waker().wake_by_ref();
@@ -131,20 +136,23 @@ pub(crate) async fn serve<T, Fut>(
 }
 
 /// Polls a call once: most are done then, and take no place among those that run.
-fn begin<Fut: Future<Output = ()>>(
+fn begin<T, Fut: Future<Output = ()>>(
     mut work: Pin<Box<Fut>>,
-    running: &mut Running<Fut>,
-    called: &Arc<Called>,
+    bytes: usize,
+    running: &mut Running<T, Fut>,
+    (called, inbox): (&Arc<Called>, &Arc<Inbox<T>>),
     cx: &mut Context<'_>,
 ) {
     if work.as_mut().poll(cx).is_pending() {
-        running.push(Call { work: Some(work), called: Arc::clone(called) });
+        running.push(Call { work: Some(work), called: Arc::clone(called), inbox: Arc::clone(inbox), bytes });
+    } else {
+        inbox.release(bytes);
     }
 }
 
 /// Waits for the calls that are under way, as long as patience lasts.
-async fn finish<Fut: Future<Output = ()>>(
-    mut running: Running<Fut>,
+async fn finish<T, Fut: Future<Output = ()>>(
+    mut running: Running<T, Fut>,
     called: &Called,
     patience: impl Future<Output = ()>,
 ) {

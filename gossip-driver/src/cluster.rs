@@ -1,6 +1,7 @@
 //! The handle to a running node.
 
 mod groups;
+mod keys;
 mod messages;
 mod rounds;
 
@@ -19,6 +20,7 @@ use gossip_core::{ForgetScope, Instant, NodeId, Phase, Value};
 use crate::address::reachable_from;
 use crate::callback::Callbacks;
 use crate::command::{Command, Joined, Reply};
+use crate::keys::change::KeyChanges;
 use crate::pump::Clock;
 use crate::resolve::Lookup;
 use crate::round::Pace;
@@ -37,23 +39,26 @@ use crate::{
 /// [`shutdown`](Self::shutdown); to leave first and wait for it, [`leave`](Self::leave) and then `shutdown`.
 pub struct Cluster<R: Runtime> {
     handle: Arc<Handle<R>>,
+    /// Its sends wait for room.
+    is_patient: bool,
 }
 
 /// A handle that does not keep the node running; see [`Cluster::downgrade`].
 pub struct WeakCluster<R: Runtime> {
     handle: Weak<Handle<R>>,
+    is_patient: bool,
 }
 
 impl<R: Runtime> WeakCluster<R> {
     /// The node, if somebody still has a handle to it.
     pub fn upgrade(&self) -> Option<Cluster<R>> {
-        self.handle.upgrade().map(|handle| Cluster { handle })
+        self.handle.upgrade().map(|handle| Cluster { handle, is_patient: self.is_patient })
     }
 }
 
 impl<R: Runtime> Clone for WeakCluster<R> {
     fn clone(&self) -> Self {
-        Self { handle: Weak::clone(&self.handle) }
+        Self { handle: Weak::clone(&self.handle), is_patient: self.is_patient }
     }
 }
 
@@ -71,6 +76,7 @@ pub(crate) struct Handle<R> {
     pub(crate) seed_words: Sender<SeedWord>,
     pub(crate) lookup: Lookup<R>,
     pub(crate) clock: Clock,
+    pub(crate) keys: Arc<KeyChanges<R>>,
     pub(crate) callbacks: Arc<Callbacks>,
     /// How gossip callbacks are called at first.
     pub(crate) pace: Pace,
@@ -100,8 +106,14 @@ impl<R: Runtime> Cluster<R> {
     ///
     /// What is wrong, where, and what to do about it; nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let is_sealed = config.protocol.keys.is_some();
         let handle = start::start(config).await?;
-        Ok(Self { handle: Arc::new(handle) })
+        let cluster = Self { handle: Arc::new(handle), is_patient: false };
+        if is_sealed {
+            // It has no other handlers yet; failure means that it has stopped already.
+            let _ = cluster.handle_keys();
+        }
+        Ok(cluster)
     }
 
     /// The id of this node.
@@ -111,7 +123,7 @@ impl<R: Runtime> Cluster<R> {
 
     /// A handle that does not keep the node running, for functions that the node itself owns.
     pub fn downgrade(&self) -> WeakCluster<R> {
-        WeakCluster { handle: Arc::downgrade(&self.handle) }
+        WeakCluster { handle: Arc::downgrade(&self.handle), is_patient: self.is_patient }
     }
 
     /// The address that this node advertises.
@@ -370,7 +382,7 @@ impl<R: Runtime> Cluster<R> {
 
 impl<R: Runtime> Clone for Cluster<R> {
     fn clone(&self) -> Self {
-        Self { handle: Arc::clone(&self.handle) }
+        Self { handle: Arc::clone(&self.handle), is_patient: self.is_patient }
     }
 }
 

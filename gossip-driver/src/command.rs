@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use futures_channel::oneshot;
-use gossip_core::{ForgetScope, JoinError, NodeId, PhaseError, Value};
+use gossip_core::{ForgetScope, JoinError, KeyRingError, NodeId, PhaseError, Value};
+
+use crate::keys::change::{KeyCommand, KeyState};
 
 /// Where the answer to a command goes. Nobody may be waiting any more; that is no error.
 pub(crate) type Reply<T, E> = oneshot::Sender<Result<T, E>>;
@@ -21,5 +23,6 @@ pub(crate) enum Command {
     Forget { id: NodeId, scope: ForgetScope, reply: Reply<(), gossip_core::ForgetError> },
     SetMetadata { key: String, value: Value, reply: Reply<(), gossip_core::MetadataError> },
     RemoveMetadata { key: String, reply: Reply<bool, gossip_core::MetadataError> },
+    Keys { command: KeyCommand, reply: Reply<KeyState, KeyRingError> },
     Shutdown,
 }

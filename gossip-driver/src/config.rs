@@ -1,13 +1,13 @@
 //! Settings of a node and its sockets, the presets, and what makes a setting invalid.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::{ConfigError, NodeId, Value};
+use gossip_core::{ConfigError, KeyRing, NodeId, Plaintext, Value, within};
 
 use crate::codec::{self, Codec, Postcard};
+use crate::keys::KeyKeeper;
 use crate::resolve::Resolver;
 
 /// Settings of a node. Start from a preset, change what differs, and hand it to
@@ -38,6 +38,10 @@ pub struct Config {
     pub resolver: Option<Arc<dyn Resolver>>,
     /// Whether the IPv6 addresses of a name come first, and whether `:port` binds all IPv6 interfaces.
     pub prefer_ipv6: bool,
+
+    /// What keeps the keys in [`protocol.keys`](gossip_core::Config::keys) for the next start when they are changed while the node
+    /// runs. `None` keeps nothing: a node that starts again has the keys that it is started with.
+    pub key_keeper: Option<Arc<dyn KeyKeeper>>,
 
     /// Longest wait for a connection to be made. 10 ms up to `protocol.join_timeout`.
     ///
@@ -72,7 +76,11 @@ pub struct Config {
     /// Most bytes held for large stream messages that are still arriving, beyond 64 KiB for each connection. At least
     /// one message of `protocol.max_message`. A connection that would exceed it is closed.
     pub receive_queue_bytes: usize,
-    /// Commands waiting for the node, and apart from them messages and requests to be sent; callers wait beyond it. 1 to 1 million.
+    /// Commands waiting for the node; callers wait beyond it. Apart from them, messages and requests to be sent; beyond
+    /// it sending is an error, or waits if the handle is [`patient`](crate::Cluster::patient). 1 to 1 million. The bytes of
+    /// the latter are bounded by `protocol.max_queued_bytes`.
+    ///
+    /// Small refuses bursts that the node could take; large lets bursts overrun the sockets of receivers.
     pub command_queue: usize,
     /// Events waiting for each subscriber or callback; beyond it the oldest are dropped and the loss is reported. 1 to
     /// 1 million.
@@ -87,8 +95,8 @@ pub struct Config {
     /// Message content of at least so many bytes is compressed if that makes it smaller. `None` never compresses.
     pub compress_from: Option<usize>,
     /// Messages, or requests, waiting for each handler, and messages for each reader; beyond it messages are dropped and
-    /// the loss is reported, requests are refused as overloaded. 1 to 1 million. Their bytes are bounded by
-    /// `protocol.max_delivery_bytes`.
+    /// the loss is reported, requests are refused as overloaded. 1 to 1 million. Their bytes, for each handler and reader
+    /// and with those whose calls are under way, are bounded by `protocol.max_delivery_bytes`.
     pub message_queue: usize,
     /// Calls of each handler that are under way at the same time. 1 to 1 million.
     ///
@@ -117,6 +125,7 @@ impl Config {
             seeds: Vec::new(),
             resolver: None,
             prefer_ipv6: false,
+            key_keeper: None,
             dial_timeout: Duration::from_secs(2),
             write_timeout: Duration::from_secs(2),
             first_frame_timeout: Duration::from_secs(5),
@@ -232,6 +241,21 @@ impl Config {
         self
     }
 
+    /// Sets the keys that packets are sealed with, and what becomes of those that are not sealed.
+    #[must_use]
+    pub fn keys(mut self, ring: KeyRing, plaintext: Plaintext) -> Self {
+        self.protocol.keys = Some(ring);
+        self.protocol.plaintext = plaintext;
+        self
+    }
+
+    /// Sets what keeps changed keys for the next start.
+    #[must_use]
+    pub fn key_keeper(mut self, keeper: impl KeyKeeper) -> Self {
+        self.key_keeper = Some(Arc::new(keeper));
+        self
+    }
+
     /// Sets what writes and reads the values in messages.
     #[must_use]
     pub fn codec(mut self, codec: impl Codec) -> Self {
@@ -330,18 +354,6 @@ impl fmt::Debug for Config {
             .field("max_unproven", &self.max_unproven)
             .finish_non_exhaustive()
     }
-}
-
-fn within<T: PartialOrd + fmt::Debug>(
-    field: &'static str,
-    value: &T,
-    range: RangeInclusive<T>,
-) -> Result<(), ConfigError> {
-    if range.contains(value) {
-        return Ok(());
-    }
-    let reason = format!("{value:?} is out of range, expected {:?} to {:?}", range.start(), range.end());
-    Err(ConfigError { field, reason })
 }
 
 #[cfg(test)]

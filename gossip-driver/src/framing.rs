@@ -9,8 +9,8 @@ pub(crate) const PREFIX: usize = 4;
 /// Length of the shortest message that can mean anything: an envelope without a body.
 pub(crate) const SHORTEST: usize = 44;
 
-/// Memory for the first bytes of a message, before it is known that more than its length will come.
-const FIRST_STEP: usize = 4 << 10;
+/// Bytes of a message that are kept within its connection. What is longer takes memory of its own, once so much has come.
+const START: usize = 1 << 10;
 
 /// A stream that is of no use any more: where the next message begins is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +23,7 @@ pub(crate) enum FrameError {
 
 /// Puts messages together from pieces of any size.
 ///
-/// Memory grows with what has arrived, to at most twice as much: an announced length costs nothing by itself.
+/// Memory grows with what has arrived, to at most twice as much: an announced length costs nothing.
 #[derive(Debug)]
 pub(crate) struct FrameReader {
     limit: usize,
@@ -31,14 +31,17 @@ pub(crate) struct FrameReader {
     prefix_filled: usize,
     /// Length of the message under way, once known.
     length: usize,
+    /// Its beginning, as long as nothing more has come.
+    start: [u8; START],
     body: Vec<u8>,
-    body_filled: usize,
+    filled: usize,
 }
 
 impl FrameReader {
     /// Reads messages of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, prefix: [0; PREFIX], prefix_filled: 0, length: 0, body: Vec::new(), body_filled: 0 }
+        let (prefix, start) = ([0; PREFIX], [0; START]);
+        Self { limit, prefix, prefix_filled: 0, length: 0, start, body: Vec::new(), filled: 0 }
     }
 
     /// Where the next bytes of the stream belong; never empty. Tell with [`filled`](Self::filled) how many were put
@@ -47,18 +50,28 @@ impl FrameReader {
         if self.prefix_filled < PREFIX {
             return &mut self.prefix[self.prefix_filled..];
         }
+        if self.filled < START {
+            let end = START.min(self.length);
+            return &mut self.start[self.filled..end];
+        }
         let capacity = self.capacity();
         if self.body.len() < capacity {
             self.body.reserve_exact(capacity - self.body.len());
+            if self.body.is_empty() {
+                self.body.extend_from_slice(&self.start);
+            }
             self.body.resize(capacity, 0);
         }
-        &mut self.body[self.body_filled..]
+        &mut self.body[self.filled..]
     }
 
     /// Bytes of memory that the message under way takes once [`space`](Self::space) is called.
     pub(crate) fn capacity(&self) -> usize {
-        let full = self.body_filled == self.body.len();
-        let step = if full { FIRST_STEP.max(self.body_filled * 2) } else { self.body.len() };
+        if self.filled < START {
+            return 0;
+        }
+        let is_full = self.filled >= self.body.len();
+        let step = if is_full { self.filled * 2 } else { self.body.len() };
         step.min(self.length)
     }
 
@@ -72,15 +85,16 @@ impl FrameReader {
             }
             return Ok(None);
         }
-        self.body_filled += count;
-        debug_assert!(self.body_filled <= self.body.len(), "no more was filled than there was space");
-        if self.body_filled < self.length {
+        self.filled += count;
+        debug_assert!(self.filled <= START.max(self.body.len()), "no more was filled than there was space");
+        if self.filled < self.length {
             return Ok(None);
         }
+        let length = std::mem::take(&mut self.length);
         self.prefix_filled = 0;
-        self.body_filled = 0;
-        self.length = 0;
-        Ok(Some(std::mem::take(&mut self.body)))
+        self.filled = 0;
+        let body = std::mem::take(&mut self.body);
+        Ok(Some(if length <= START { self.start[..length].to_vec() } else { body }))
     }
 
     fn announced(&self) -> Result<usize, FrameError> {
@@ -178,7 +192,7 @@ mod tests {
             space[..count].copy_from_slice(&stream[..count]);
             stream = &stream[count..];
             messages.extend(reader.filled(count)?);
-            assert!(reader.body.len() <= FIRST_STEP.max(2 * reader.body_filled), "memory follows what has arrived");
+            assert!(reader.body.capacity() <= 2 * reader.filled, "memory follows what has arrived");
         }
         Ok(messages)
     }
@@ -218,9 +232,9 @@ mod tests {
     fn an_announced_length_takes_memory_only_as_bytes_arrive() {
         let mut reader = FrameReader::new(64 << 20);
         assert_eq!(read_in(&mut reader, &prefix(64 << 20).unwrap(), LIMIT), Ok(vec![]));
-        assert_eq!(reader.capacity(), FIRST_STEP);
-        assert_eq!(read_in(&mut reader, &[0; FIRST_STEP], LIMIT), Ok(vec![]));
-        assert_eq!(reader.capacity(), 2 * FIRST_STEP);
+        assert_eq!(reader.capacity(), 0);
+        assert_eq!(read_in(&mut reader, &[0; START], LIMIT), Ok(vec![]));
+        assert_eq!(reader.capacity(), 2 * START);
     }
 
     proptest! {

@@ -118,11 +118,13 @@ impl Handlers {
                     // The answer is written by code of the application too.
                     let said = called.finish(begun, |outcome| match outcome {
                         Ok(answer) => verdict_of(answer, &asked.format, &called),
-                        Err(rejected) => Some(Verdict::Rejected(rejected.into_reason())),
+                        Err(rejected) => Some(Verdict::rejected(rejected.into_reason())),
                     });
-                    let panicked = || Some(Verdict::Rejected("the handler panicked".to_owned()));
+                    let panicked = || Some(Verdict::rejected("the handler panicked"));
                     if let Some(verdict) = said.await.unwrap_or_else(panicked) {
-                        asked.outbound.submit(Submission::Decide { token: asked.token, verdict, done: None }).await;
+                        let end = Submission::Decide { token: asked.token, verdict, done: None };
+                        // If the node has stopped, nobody waits for it.
+                        let _ = asked.outbound.submit_with_room(end).await;
                     }
                 }
             }
@@ -216,7 +218,7 @@ fn verdict_of(answer: impl Answer, format: &Format, called: &Called) -> Option<V
         Err(error) => {
             called.counters.count(Counter::AnswersUnsendable);
             error!(kind = %called.kind, %error, "a handler's answer cannot be sent; the request is rejected");
-            Some(Verdict::Rejected(format!("the answer cannot be sent: {error}")))
+            Some(Verdict::rejected(format!("the answer cannot be sent: {error}")))
         }
     }
 }

@@ -1,10 +1,12 @@
-//! What waits for a handler or a reader: bounded in number and in bytes.
+//! What waits for a handler or a reader: bounded in number, and in bytes until it is done with.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+
+use crate::queue::Level;
 
 /// What an entry takes besides its payload.
 const OVERHEAD: usize = 64;
@@ -13,6 +15,8 @@ const OVERHEAD: usize = 64;
 pub(crate) struct Inbox<T> {
     state: Mutex<State<T>>,
     max_count: usize,
+    /// Bytes of what waits, and of what was taken and not released.
+    held: Level,
     max_bytes: usize,
     /// Nothing that was taken is to be handled any more either. Read before each call, so it is no part of the state.
     abandoned: AtomicBool,
@@ -28,7 +32,6 @@ pub(crate) trait Abandon: fmt::Debug + Send + Sync {
 struct State<T> {
     /// With the bytes that each takes.
     queue: VecDeque<(T, usize)>,
-    bytes: usize,
     waker: Option<Waker>,
     /// Woken by the end alone, for one who has enough to do.
     busy: Option<Waker>,
@@ -37,8 +40,14 @@ struct State<T> {
 
 impl<T> Inbox<T> {
     pub(crate) fn new(max_count: usize, max_bytes: usize) -> Self {
-        let state = State { queue: VecDeque::new(), bytes: 0, waker: None, busy: None, closed: false };
-        Self { state: Mutex::new(state), max_count, max_bytes, abandoned: AtomicBool::new(false) }
+        let state = State { queue: VecDeque::new(), waker: None, busy: None, closed: false };
+        Self {
+            state: Mutex::new(state),
+            max_count,
+            held: Level::default(),
+            max_bytes,
+            abandoned: AtomicBool::new(false),
+        }
     }
 
     /// Takes an entry, or gives it back if there is no room or it has ended.
@@ -54,11 +63,10 @@ impl<T> Inbox<T> {
             return Err(entry);
         }
         let size = size + OVERHEAD;
-        if state.queue.len() >= self.max_count || state.bytes + size > self.max_bytes {
+        if state.queue.len() >= self.max_count || !self.held.rise(size, self.max_bytes) {
             note(&mut state.queue);
             return Err(entry);
         }
-        state.bytes += size;
         state.queue.push_back((entry, size));
         let waker = state.waker.take();
         drop(state);
@@ -68,8 +76,14 @@ impl<T> Inbox<T> {
         Ok(())
     }
 
-    /// Moves up to `most` entries to `into`; `None` after the end.
-    pub(crate) fn poll_take(&self, cx: &mut Context<'_>, into: &mut VecDeque<T>, most: usize) -> Poll<Option<()>> {
+    /// Moves up to `most` entries to `into`, each with the bytes to be [released](Self::release) when it is done with;
+    /// `None` after the end.
+    pub(crate) fn poll_take(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut VecDeque<(T, usize)>,
+        most: usize,
+    ) -> Poll<Option<()>> {
         let mut state = self.lock();
         if state.queue.is_empty() {
             if state.closed {
@@ -79,13 +93,13 @@ impl<T> Inbox<T> {
             return Poll::Pending;
         }
         let count = state.queue.len().min(most);
-        let mut freed = 0;
-        into.extend(state.queue.drain(..count).map(|(entry, size)| {
-            freed += size;
-            entry
-        }));
-        state.bytes -= freed;
+        into.extend(state.queue.drain(..count));
         Poll::Ready(Some(()))
+    }
+
+    /// An entry that was taken needs its bytes no longer.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.held.fall(bytes);
     }
 
     /// Ends it. What waits can still be taken.
@@ -128,7 +142,6 @@ impl<T: fmt::Debug + Send> Abandon for Inbox<T> {
         self.abandoned.store(true, Ordering::Release);
         let (waiting, busy) = {
             let mut state = self.lock();
-            state.bytes = 0;
             (std::mem::take(&mut state.queue), state.busy.take())
         };
         self.close();
@@ -136,5 +149,24 @@ impl<T: fmt::Debug + Send> Abandon for Inbox<T> {
             busy.wake();
         }
         drop(waiting);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_takes_room_until_it_is_released() {
+        let inbox = Inbox::new(10, 3 * (OVERHEAD + 100));
+        let mut taken = VecDeque::new();
+        for number in 0..3 {
+            assert_eq!(inbox.push(number, 100), Ok(()));
+        }
+        assert!(inbox.poll_take(&mut Context::from_waker(Waker::noop()), &mut taken, 2).is_ready());
+        assert_eq!(inbox.push(3, 0), Err(3), "one waits, and two are being handled");
+        let (number, bytes) = taken.pop_front().unwrap();
+        inbox.release(bytes);
+        assert_eq!((number, inbox.push(3, 100), inbox.push(4, 0)), (0, Ok(()), Err(4)));
     }
 }

@@ -36,6 +36,7 @@ mod group;
 mod handlers;
 mod inbox;
 mod join;
+mod keys;
 mod link;
 mod links;
 mod losses;
@@ -75,14 +76,16 @@ pub use error::{
 };
 pub use gossip_core::{
     BroadcastOptions, Cause, ConfigError, Criteria, CriteriaProblem, DropReason, ForgetScope, Incarnation, Instant,
-    MemberState, MessageId, MessageKind, MessageType, Metadata, NodeId, ParseCriteriaError, ParseNodeIdError, Phase,
-    PhaseError, RejectReason, Reliability, ReservedType, Tags, Value, Versions,
+    Key, KeyError, KeyId, KeyRing, KeyRingError, MemberState, MessageId, MessageKind, MessageType, Metadata, NodeId,
+    ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Phase, PhaseError, Plaintext, RejectReason, Reliability,
+    ReservedType, Suite, Tags, Value, Versions,
 };
 pub use group::{Group, GroupEvent};
 pub use join::{JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport};
+pub use keys::{Keeping, KeyKeeper, KeyReport, KeyStatus, KeyUse, KeysError, MemberKeys, NoKeys, Stranded, Stranding};
 pub use message::{
-    Answer, Audience, BroadcastInfo, DecodeError, HandlerError, HandlerSort, Later, Message, Rejected, Reply, Request,
-    RequestError, SendError,
+    Answer, Audience, Backlog, BroadcastInfo, DecodeError, HandlerError, HandlerSort, Later, Message, Rejected, Reply,
+    Request, RequestError, SendError,
 };
 pub use messages::{Answers, Messages, Received};
 pub use payload::{CodecName, Encode, Payload, Raw};

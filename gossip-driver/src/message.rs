@@ -9,10 +9,10 @@ use futures_channel::oneshot;
 use gossip_core::{MessageId, MessageType, NodeId, ReplyToken};
 
 use crate::Instant;
-use crate::outbound::{Outbound, Submission, Verdict};
+use crate::outbound::{Outbound, Submission, Untaken, Verdict};
 use crate::payload::{Encode, Format, Payload};
 
-pub use error::{DecodeError, HandlerError, HandlerSort, RequestError, SendError};
+pub use error::{Backlog, DecodeError, HandlerError, HandlerSort, RequestError, SendError};
 
 /// A message from another node, or from this one.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl Request {
     ///
     /// A reply that is dropped rejects the request.
     pub fn defer(&self) -> (Reply, Later) {
-        (Reply { asked: Some(self.asked.clone()) }, Later(()))
+        (Reply { asked: Some(self.asked.clone()), is_patient: false }, Later(()))
     }
 }
 
@@ -119,57 +119,82 @@ impl Answer for Later {
 #[derive(Debug)]
 pub struct Reply {
     asked: Option<Asked>,
+    /// Its answer waits for room.
+    is_patient: bool,
 }
 
 impl Reply {
+    /// The same, but its answer waits while too much waits for the node's task already; as with
+    /// [`Cluster::patient`](crate::Cluster::patient).
+    #[must_use]
+    pub fn patient(mut self) -> Self {
+        self.is_patient = true;
+        self
+    }
+
     /// Answers.
     ///
     /// # Errors
     ///
-    /// The codec cannot write the body, it is too large, too much is on its way, or nobody waits for the answer any more.
-    /// In all but the last case the request is rejected; so it is if this future is dropped before the answer is handed
-    /// in.
-    pub async fn answer(self, body: impl Encode) -> Result<(), SendError> {
+    /// The codec cannot write the body, or it is too large: the request is rejected. Too much is on its way, or, with
+    /// [`SendError::Busy`] and at once, waits for the node's task already: the asker is told that this node is
+    /// overloaded. Or nobody waits for the answer any more. If this future is dropped before the answer is handed in,
+    /// the request is rejected.
+    pub async fn answer(mut self, body: impl Encode) -> Result<(), SendError> {
         let Some(asked) = &self.asked else { return Ok(()) };
-        let payload = asked.format.pack(body);
-        match payload {
-            Ok(payload) => self.decide(Verdict::Answer(payload)).await,
+        let payload = match asked.format.pack(body) {
+            Ok(payload) => payload,
             Err(error) => {
-                let reason = format!("the answer cannot be sent: {error}");
-                let _ = self.decide(Verdict::Rejected(reason)).await;
-                Err(error)
+                self.end_without(Verdict::rejected(format!("the answer cannot be sent: {error}")), None);
+                return Err(error);
             }
+        };
+        let (done, accepted) = oneshot::channel();
+        let submission = Submission::Decide { token: asked.token, verdict: Verdict::Answer(payload), done: Some(done) };
+        let taken = if self.is_patient {
+            asked.outbound.submit_with_room(submission).await
+        } else {
+            asked.outbound.submit(submission)
+        };
+        if let Err(Untaken::Full(backlog)) = taken {
+            self.end_without(Verdict::Overloaded, None);
+            return Err(SendError::Busy(backlog));
         }
+        // Until here the drop of this rejects.
+        self.asked = None;
+        outcome_of(accepted).await
     }
 
-    /// Says that there will be no answer, and why; the reason is cut after 1,024 bytes.
+    /// Says that there will be no answer, and why; the reason is cut after 1,024 bytes. It needs no room.
     ///
     /// # Errors
     ///
     /// Nobody waits for the answer any more.
-    pub async fn reject(self, rejected: impl Into<Rejected>) -> Result<(), SendError> {
-        self.decide(Verdict::Rejected(rejected.into().0)).await
+    pub async fn reject(mut self, rejected: impl Into<Rejected>) -> Result<(), SendError> {
+        let (done, accepted) = oneshot::channel();
+        self.end_without(Verdict::rejected(rejected.into().0), Some(done));
+        outcome_of(accepted).await
     }
 
-    async fn decide(mut self, verdict: Verdict) -> Result<(), SendError> {
-        let Some(asked) = &self.asked else { return Ok(()) };
-        let (done, accepted) = oneshot::channel();
-        asked.outbound.submit(Submission::Decide { token: asked.token, verdict, done: Some(done) }).await;
-        // Until here the drop of this rejects.
-        self.asked = None;
-        match accepted.await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(gossip_core::SendError::RequestOver.into()),
+    /// Ends the request without an answer. There is one end for each request, and requests are bounded.
+    fn end_without(&mut self, verdict: Verdict, done: Option<oneshot::Sender<Result<(), gossip_core::SendError>>>) {
+        if let Some(asked) = self.asked.take() {
+            asked.outbound.push(Submission::Decide { token: asked.token, verdict, done });
         }
+    }
+}
+
+/// How the end of a request was taken; nobody says so if the node has stopped.
+async fn outcome_of(accepted: oneshot::Receiver<Result<(), gossip_core::SendError>>) -> Result<(), SendError> {
+    match accepted.await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(gossip_core::SendError::RequestOver.into()),
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if let Some(asked) = self.asked.take() {
-            let verdict = Verdict::Rejected("the request was dropped without an answer".to_owned());
-            asked.outbound.push(Submission::Decide { token: asked.token, verdict, done: None });
-        }
+        self.end_without(Verdict::rejected("the request was dropped without an answer"), None);
     }
 }
 

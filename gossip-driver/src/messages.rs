@@ -40,7 +40,8 @@ pub enum Received {
 #[derive(Debug)]
 pub struct Messages {
     inbox: Arc<Inbox<Received>>,
-    taken: VecDeque<Received>,
+    /// With the bytes that each takes.
+    taken: VecDeque<(Received, usize)>,
     shared: Arc<Shared>,
 }
 
@@ -67,7 +68,11 @@ impl Stream for Messages {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Ready(taken.pop_front())
+        let next = taken.pop_front().map(|(received, bytes)| {
+            inbox.release(bytes);
+            received
+        });
+        Poll::Ready(next)
     }
 }
 

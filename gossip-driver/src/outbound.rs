@@ -11,6 +11,10 @@ use futures_channel::oneshot;
 use gossip_core::{Instant, MessageId, MessageType, NodeId, Reliability, ReplyToken, SendError};
 
 use crate::gather::{Answered, Gather};
+use crate::message::Backlog;
+
+/// What a node sends of the reason of a rejection at most, in bytes.
+const LONGEST_REASON: usize = 1_024;
 
 /// Something for the node to send.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub(crate) enum Submission {
         deadline: Instant,
         done: Answered,
     },
+    /// The same to each of a list, which is taken or refused as a whole.
+    List(Box<List>),
     /// The end of a request of somebody's.
     Decide {
         token: ReplyToken,
@@ -53,26 +59,77 @@ pub(crate) struct Broadcast {
     pub(crate) ordered: bool,
 }
 
+/// Messages or requests of the same content to many nodes.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) to: Vec<Listed>,
+    pub(crate) kind: MessageType,
+    pub(crate) payload: Bytes,
+    pub(crate) purpose: Purpose,
+}
+
+/// One of many receivers, and who hears how it went.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) to: NodeId,
+    pub(crate) done: Option<Answered>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Purpose {
+    Tell(Reliability),
+    Ask { deadline: Instant },
+}
+
 /// How a request of somebody's ends.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Answer(Bytes),
     Rejected(String),
+    /// The answer found no room.
+    Overloaded,
+}
+
+impl Verdict {
+    /// A rejection, with as much of the reason as will be sent.
+    pub(crate) fn rejected(reason: impl Into<String>) -> Self {
+        let mut reason = reason.into();
+        reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+        reason.shrink_to_fit();
+        Self::Rejected(reason)
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Answer(payload) => payload.len(),
+            Self::Rejected(reason) => reason.len(),
+            Self::Overloaded => 0,
+        }
+    }
 }
 
 impl Submission {
     fn size(&self) -> usize {
         match self {
-            Self::Send { payload, .. }
-            | Self::Request { payload, .. }
-            | Self::Decide { verdict: Verdict::Answer(payload), .. } => payload.len(),
+            Self::Send { payload, .. } | Self::Request { payload, .. } => payload.len(),
             Self::Broadcast { message, .. } => message.payload.len(),
-            Self::Decide { .. } | Self::Cancel(_) => 0,
+            Self::List(list) => list.payload.len() + list.to.len() * size_of::<Listed>(),
+            Self::Decide { verdict, .. } => verdict.size(),
+            Self::Cancel(_) => 0,
+        }
+    }
+
+    /// For how many messages of it nobody waits.
+    fn unasked(&self) -> u64 {
+        match self {
+            Self::Send { done: None, .. } => 1,
+            Self::List(list) => list.to.iter().filter(|listed| listed.done.is_none()).count() as u64,
+            _ => 0,
         }
     }
 }
 
-/// The queue, bounded in number and in bytes; those who find it full wait.
+/// The queue, bounded in number and in bytes; those who find it full are told so, or wait.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     queue: Mutex<Queue>,
@@ -92,6 +149,14 @@ struct Queue {
     closed: bool,
 }
 
+/// Why something was not taken. It is dropped, which whoever waits for its outcome notices too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Untaken {
+    Full(Backlog),
+    /// The node has stopped.
+    Closed,
+}
+
 /// The place of one who waits for room. Given up by its drop.
 struct Place<'a> {
     outbound: &'a Outbound,
@@ -103,26 +168,38 @@ impl Outbound {
         Self { queue: Mutex::default(), max_count, max_bytes }
     }
 
-    /// Hands in a submission, once there is room; false if the node has stopped. Then it is dropped, which whoever
-    /// waits for its outcome notices too.
-    pub(crate) async fn submit(&self, submission: Submission) -> bool {
+    /// Hands in a submission if there is room for it now.
+    pub(crate) fn submit(&self, submission: Submission) -> Result<(), Untaken> {
+        let mut queue = self.lock();
+        queue.admit(self.limits(), submission.size())?;
+        queue.append(submission);
+        Ok(())
+    }
+
+    /// Hands in a submission, once there is room for it.
+    pub(crate) async fn submit_with_room(&self, submission: Submission) -> Result<(), Untaken> {
         let mut submission = Some(submission);
         let mut place = Place { outbound: self, ticket: None };
         poll_fn(|cx| {
-            let Some(next) = submission.take() else { return Poll::Ready(false) };
-            match self.try_push(next) {
-                Ok(is_taken) => Poll::Ready(is_taken),
-                Err((next, queue)) => {
+            let Some(next) = submission.take() else { return Poll::Ready(Err(Untaken::Closed)) };
+            let mut queue = self.lock();
+            match queue.admit(self.limits(), next.size()) {
+                Ok(()) => {
+                    queue.append(next);
+                    Poll::Ready(Ok(()))
+                }
+                Err(Untaken::Full(_)) => {
                     submission = Some(next);
                     place.wait(queue, cx);
                     Poll::Pending
                 }
+                Err(Untaken::Closed) => Poll::Ready(Err(Untaken::Closed)),
             }
         })
         .await
     }
 
-    /// Hands in what takes no room that counts: the number of such is bounded elsewhere.
+    /// Hands in what takes no room that counts: the number of such is bounded elsewhere, and so is its size.
     pub(crate) fn push(&self, submission: Submission) {
         let mut queue = self.lock();
         if !queue.closed {
@@ -130,17 +207,8 @@ impl Outbound {
         }
     }
 
-    fn try_push(&self, submission: Submission) -> Result<bool, (Submission, MutexGuard<'_, Queue>)> {
-        let mut queue = self.lock();
-        if queue.closed {
-            return Ok(false);
-        }
-        let is_full = queue.submissions.len() >= self.max_count || queue.bytes + submission.size() > self.max_bytes;
-        if is_full && !queue.submissions.is_empty() {
-            return Err((submission, queue));
-        }
-        queue.append(submission);
-        Ok(true)
+    fn limits(&self) -> (usize, usize) {
+        (self.max_count, self.max_bytes)
     }
 
     /// Takes everything into `into`, which is empty, and wakes this task once there is more.
@@ -173,8 +241,7 @@ impl Outbound {
         drop(queue);
         waiting.into_values().for_each(Waker::wake);
         // Whoever is told by their drop may hand in something at once.
-        let unasked = |submission: &Submission| u64::from(matches!(submission, Submission::Send { done: None, .. }));
-        submissions.into_iter().map(|submission| unasked(&submission)).sum()
+        submissions.into_iter().map(|submission| submission.unasked()).sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -183,6 +250,20 @@ impl Outbound {
 }
 
 impl Queue {
+    /// Whether there is room for `size` more bytes. An empty queue takes one of any size.
+    fn admit(&self, (max_count, max_bytes): (usize, usize), size: usize) -> Result<(), Untaken> {
+        if self.closed {
+            return Err(Untaken::Closed);
+        }
+        if self.submissions.len() >= max_count {
+            return Err(Untaken::Full(Backlog::Messages { limit: max_count }));
+        }
+        if self.bytes + size > max_bytes && !self.submissions.is_empty() {
+            return Err(Untaken::Full(Backlog::Bytes { limit: max_bytes }));
+        }
+        Ok(())
+    }
+
     fn append(&mut self, submission: Submission) {
         self.bytes += submission.size();
         self.submissions.push(submission);
@@ -222,6 +303,8 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use futures_util::FutureExt;
 
     use super::*;
@@ -233,14 +316,61 @@ mod tests {
     }
 
     #[test]
+    fn the_reason_of_a_rejection_takes_room_and_is_cut_where_it_will_be() {
+        assert_eq!(Verdict::rejected("no tea").size(), 6);
+        let Verdict::Rejected(reason) = Verdict::rejected("x".to_owned() + &"ß".repeat(LONGEST_REASON)) else {
+            panic!()
+        };
+        assert_eq!((reason.len(), reason.capacity()), (LONGEST_REASON - 1, LONGEST_REASON - 1));
+    }
+
+    fn full(limit: usize) -> Untaken {
+        Untaken::Full(Backlog::Messages { limit })
+    }
+
+    fn take_all(outbound: &Outbound) -> usize {
+        let mut taken = Vec::new();
+        outbound.take(&mut Context::from_waker(Waker::noop()), &mut taken);
+        taken.len()
+    }
+
+    #[test]
     fn what_waits_when_it_is_closed_is_counted_if_nobody_hears_of_it_and_nothing_is_taken_any_more() {
         let (outbound, gather) = (Outbound::new(3, 1_000), Gather::new());
-        for done in [None, Some(gather.expect()), None] {
-            assert_eq!(outbound.submit(message(done)).now_or_never(), Some(true));
+        for done in [None, Some(gather.expect())] {
+            assert_eq!(outbound.submit(message(done)), Ok(()));
         }
-        assert_eq!(outbound.submit(message(None)).now_or_never(), None, "it is full");
-        assert_eq!(outbound.close(), 2);
-        assert_eq!(outbound.submit(message(None)).now_or_never(), Some(false));
+        let to = [None, Some(gather.expect()), None].map(|done| Listed { to: NodeId::from_u128(2), done }).into();
+        let (kind, payload) = (MessageType::user(200).unwrap(), Bytes::new());
+        let list = List { to, kind, payload, purpose: Purpose::Tell(Reliability::BestEffort) };
+        assert_eq!(outbound.submit(Submission::List(Box::new(list))), Ok(()));
+        assert_eq!(outbound.submit_with_room(message(None)).now_or_never(), None, "it is full");
+        assert_eq!(outbound.close(), 3);
+        assert_eq!(outbound.submit(message(None)), Err(Untaken::Closed));
+        assert_eq!(outbound.submit_with_room(message(None)).now_or_never(), Some(Err(Untaken::Closed)));
         assert_eq!(outbound.close(), 0);
+    }
+
+    #[test]
+    fn whoever_finds_it_full_is_told_at_once_or_waits_until_it_is_taken() {
+        let outbound = Outbound::new(2, 1_000);
+        assert_eq!([0; 2].map(|_| outbound.submit(message(None))), [Ok(()); 2]);
+        assert_eq!(outbound.submit(message(None)), Err(full(2)));
+        let mut waiting = pin!(outbound.submit_with_room(message(None)));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert_eq!(take_all(&outbound), 2);
+        assert_eq!(waiting.now_or_never(), Some(Ok(())));
+        assert_eq!(outbound.submit(message(None)), Ok(()));
+        assert_eq!(outbound.submit(message(None)), Err(full(2)));
+    }
+
+    #[test]
+    fn bytes_are_bounded_too_and_one_message_of_any_size_goes_alone() {
+        let outbound = Outbound::new(9, 5);
+        assert_eq!(outbound.submit(message(None)), Ok(()));
+        assert_eq!(outbound.submit(message(None)), Err(Untaken::Full(Backlog::Bytes { limit: 5 })));
+        assert_eq!(take_all(&outbound), 1);
+        let outbound = Outbound::new(9, 2);
+        assert_eq!(outbound.submit(message(None)), Ok(()));
     }
 }

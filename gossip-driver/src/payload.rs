@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroize;
 
 use crate::Config;
 use crate::codec::{Codec, CodecError};
@@ -166,6 +167,18 @@ impl Payload {
             return Err(DecodeError::Compression(reason));
         }
         Ok(snap::raw::Decoder::new().decompress_vec(&content).map_err(malformed)?.into())
+    }
+
+    /// The bytes as they travelled.
+    pub(crate) fn as_sent(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Wipes the content, unless somebody else has it too.
+    pub(crate) fn wipe(self) {
+        if let Ok(mut bytes) = self.bytes.try_into_mut() {
+            bytes.zeroize();
+        }
     }
 
     /// The id of the codec that the content is in; 0 for raw bytes. `None` where there is not even the byte that says so.

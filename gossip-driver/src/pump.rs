@@ -1,6 +1,8 @@
 //! The task of a node: what arrived, then commands, then timers, then what is to be sent, then what is to be told.
 
+mod keys;
 mod messages;
+mod verdict;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -13,14 +15,17 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use futures_util::{FutureExt, Stream};
-use gossip_core::{Channel, DropReason, Node, Phase, PhaseError, Stats};
+use gossip_core::{Channel, KeyId, Node, Phase, PhaseError};
 use tracing::{Level, Span, enabled, error, info, info_span};
+use zeroize::Zeroize;
 
 use crate::callback::text_of;
 use crate::command::Command;
+use crate::keys::trouble::Troubles;
 use crate::link::News;
-use crate::links::{Links, Verdict};
+use crate::links::Links;
 use crate::pump::messages::Traffic;
+use crate::pump::verdict::{may_hold_key, verdict};
 use crate::report::{self, Report};
 use crate::seeds::SeedWord;
 use crate::shared::{Running, Shared, Status};
@@ -99,6 +104,7 @@ pub(crate) struct Pump<R: Runtime> {
     /// When the table is pictured again at the earliest.
     picture_at: Instant,
     report: Report,
+    troubles: Troubles,
     timer: R::Timer,
     /// What the timer is set to.
     armed: Option<Instant>,
@@ -153,6 +159,7 @@ impl<R: Runtime> Pump<R> {
             traffic: Traffic::new(now, config),
             picture_at: now,
             report: Report::default(),
+            troubles: Troubles::default(),
             timer,
             armed: None,
             leave_by: None,
@@ -249,10 +256,16 @@ impl<R: Runtime> Pump<R> {
             News::Message { link, mut packet, held } => {
                 let Some(from) = self.links.received(now, link) else { return };
                 let before = self.node.stats();
+                let claimed = KeyId::claimed_by(&packet);
                 self.node.handle_message(time, from, &mut packet);
                 let after = self.node.stats();
                 report::log_drops(from, &before, &after);
+                let keys = self.node.config().keys.as_ref();
+                self.troubles.look_at(now, (from, claimed), keys, (&before, &after));
                 self.links.judge(link, verdict(&before, &after));
+                if keys.is_some() && may_hold_key(&packet, &before, &after) {
+                    packet.zeroize();
+                }
                 // The memory of the message counts until here.
                 drop(held);
             }
@@ -307,6 +320,10 @@ impl<R: Runtime> Pump<R> {
             }
             Command::RemoveMetadata { key, reply } => {
                 let result = self.node.remove_metadata(time, &key);
+                self.waiting.ready(reply, result);
+            }
+            Command::Keys { command, reply } => {
+                let result = self.command_keys(command);
                 self.waiting.ready(reply, result);
             }
             Command::Shutdown => self.stop = Some(StopReason::Shutdown),
@@ -453,20 +470,6 @@ impl<R: Runtime> Pump<R> {
         }
         self.armed = None;
         true
-    }
-}
-
-/// What the node made of a message, by what it counted as dropped.
-fn verdict(before: &Stats, after: &Stats) -> Verdict {
-    let grew = |reason: &DropReason| after.dropped(*reason) > before.dropped(*reason);
-    let garbage =
-        [DropReason::Truncated, DropReason::Oversized, DropReason::Version, DropReason::Flags, DropReason::Malformed];
-    if garbage.iter().any(grew) {
-        Verdict::Garbage
-    } else if grew(&DropReason::Cluster) {
-        Verdict::Foreign
-    } else {
-        Verdict::Valid
     }
 }
 

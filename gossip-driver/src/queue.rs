@@ -15,12 +15,12 @@ impl Level {
     }
 
     /// Adds `bytes` unless that would exceed `limit`.
-    fn rise(&self, bytes: usize, limit: usize) -> bool {
+    pub(crate) fn rise(&self, bytes: usize, limit: usize) -> bool {
         let add = |level: usize| level.checked_add(bytes).filter(|&level| level <= limit);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
     }
 
-    fn fall(&self, bytes: usize) {
+    pub(crate) fn fall(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 }

@@ -11,6 +11,7 @@ use tracing::{debug, info};
 use crate::address::{Host, routable};
 use crate::callback::Callbacks;
 use crate::cluster::Handle;
+use crate::keys::change::{self, KeyChanges};
 use crate::pump::{self, Clock, Parts, Pump};
 use crate::resolve::Lookup;
 use crate::round::Pace;
@@ -86,8 +87,12 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     runtime.spawn(seeds::keep(seeds, seed_wires, tasks.clone()));
     runtime.spawn(pump::run(pump, running, tasks));
     info!(node = %id, cluster = config.protocol.cluster, %bound, %address, "the node runs");
+    change::warn_of_plaintext(config.protocol.plaintext);
+    let keeper = config.key_keeper.clone();
+    let keys = KeyChanges::new(runtime.clone(), Arc::clone(&shared), commands.downgrade(), keeper);
     Ok(Handle {
         runtime,
+        keys: Arc::new(keys),
         shared,
         commands,
         seed_words,

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::time::Sleep;
 use tracing::debug;
 
-use crate::offload::Offload;
+use crate::offload::{Offload, Trust};
 
 /// Connections that the kernel may hold before they are accepted.
 const BACKLOG: i32 = 1_024;
@@ -61,7 +61,7 @@ impl Runtime for Tokio {
         let _context = self.handle.enter();
         let socket = UdpSocket::from_std(socket.into())?;
         let offload = Offload::of(&socket);
-        Ok(TokioDatagrams { socket, offload })
+        Ok(TokioDatagrams { socket, offload, trust: Trust::default() })
     }
 
     fn bind_listener(&self, address: SocketAddr) -> io::Result<TokioListener> {
@@ -126,6 +126,7 @@ fn enlarge(socket: &Socket, wanted: SocketBuffers) {
 pub struct TokioDatagrams {
     socket: UdpSocket,
     offload: Offload,
+    trust: Trust,
 }
 
 impl Datagrams for TokioDatagrams {
@@ -135,11 +136,15 @@ impl Datagrams for TokioDatagrams {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], to: SocketAddr) -> Poll<io::Result<()>> {
-        unconstrained(cx, |cx| self.socket.poll_send_to(cx, bytes, to)).map_ok(|_| ())
+        let sent = unconstrained(cx, |cx| self.socket.poll_send_to(cx, bytes, to));
+        if let Poll::Ready(Ok(_)) = sent {
+            self.trust.went_alone();
+        }
+        sent.map_ok(|_| ())
     }
 
     fn poll_receive_batch(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Batch>> {
-        let Self { socket, offload } = self;
+        let Self { socket, offload, .. } = self;
         unconstrained(cx, |cx| {
             loop {
                 ready!(socket.poll_recv_ready(cx))?;
@@ -152,7 +157,7 @@ impl Datagrams for TokioDatagrams {
     }
 
     fn max_batch(&self) -> usize {
-        self.offload.max_batch()
+        if self.trust.is_worth_a_try() { self.offload.max_batch() } else { 1 }
     }
 
     fn poll_send_batch(
@@ -163,12 +168,13 @@ impl Datagrams for TokioDatagrams {
         to: SocketAddr,
     ) -> Poll<io::Result<usize>> {
         let first = &bytes[..segment.min(bytes.len())];
-        if first.len() < bytes.len() && self.max_batch() > 1 {
-            let Self { socket, offload } = self;
+        let is_batch = first.len() < bytes.len() && self.max_batch() > 1;
+        if is_batch {
+            let Self { socket, trust, .. } = self;
             let sent = unconstrained(cx, |cx| {
                 loop {
                     ready!(socket.poll_send_ready(cx))?;
-                    match socket.try_io(Interest::WRITABLE, || offload.send(socket, bytes, segment, to)) {
+                    match socket.try_io(Interest::WRITABLE, || Offload::send(socket, bytes, segment, to)) {
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                         sent => return Poll::Ready(sent),
                     }
@@ -177,10 +183,18 @@ impl Datagrams for TokioDatagrams {
             match sent {
                 // What is refused as a batch may still go one by one.
                 Poll::Ready(Err(_)) => {}
-                other => return other,
+                Poll::Ready(Ok(_)) => {
+                    trust.accepted();
+                    return sent;
+                }
+                Poll::Pending => return Poll::Pending,
             }
         }
-        self.poll_send(cx, first, to).map_ok(|()| first.len())
+        let sent = self.poll_send(cx, first, to);
+        if is_batch && matches!(sent, Poll::Ready(Ok(()))) {
+            self.trust.refused(bytes.len().div_ceil(segment));
+        }
+        sent.map_ok(|()| first.len())
     }
 
     fn local_address(&self) -> io::Result<SocketAddr> {
@@ -318,6 +332,17 @@ mod tests {
             arrived.extend(buffer[..batch.length].chunks(batch.segment).map(<[u8]>::to_vec));
         }
         assert!(arrived == sent);
+    }
+
+    #[tokio::test]
+    async fn a_batch_for_a_receiver_that_cannot_be_changes_nothing_for_others() {
+        let tokio = Tokio::current().unwrap();
+        let mut sender = tokio.bind_datagrams(local(0), SocketBuffers { receive: 1 << 20, send: 1 << 20 }).unwrap();
+        let before = sender.max_batch();
+        for _ in 0..100 {
+            poll_fn(|cx| sender.poll_send_batch(cx, &[7; 3_000], 1_000, local(0))).await.unwrap_err();
+        }
+        assert_eq!(sender.max_batch(), before);
     }
 
     #[tokio::test]

@@ -117,6 +117,29 @@
 //! Nothing waits without bound: see [`Cluster::send`] for what is refused, and [`Event::MessagesMissed`] for what a
 //! slow handler costs.
 //!
+//! # Keys
+//!
+//! Nodes with a [`KeyRing`] seal all they send, and take nothing else. Keys are changed while they run, on all members by
+//! one of them; `docs/SECURITY.md` says how nobody is shut out.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use gossip_tokio::{Cluster, Config, Key, KeyRing, Plaintext};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (secret, next) = ([1; 32], [2; 32]);
+//! let config = Config::local("demo").keys(KeyRing::new(Key::new(&secret)), Plaintext::Refuse);
+//! let cluster = Cluster::start(config).await?;
+//!
+//! let (old, new, timeout) = (Key::new(&secret).id(), Key::new(&next), Duration::from_secs(10));
+//! let report = cluster.add_key_everywhere(new.clone(), timeout).await?;
+//! assert!(report.is_complete(), "{:?}", report.failed().collect::<Vec<_>>());
+//! cluster.use_key_everywhere(new.id(), false, timeout).await?;
+//! cluster.remove_key_everywhere(old, false, timeout).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Stopping
 //!
 //! Dropping the last [`Cluster`] handle leaves the cluster in the background. To wait for it call [`Cluster::leave`]
@@ -125,7 +148,8 @@
 //! # What it needs from its surroundings
 //!
 //! UDP and TCP on the same port (7979 unless configured), reachable for all members at the address that the node
-//! advertises. Traffic is neither encrypted nor authenticated: run it inside a network that you trust.
+//! advertises. Traffic is neither encrypted nor authenticated unless the node has keys ([`Config::keys`]): without them
+//! run it inside a network that you trust.
 
 mod io;
 mod offload;
@@ -135,15 +159,17 @@ pub use gossip_driver::Json;
 #[cfg(feature = "messagepack")]
 pub use gossip_driver::MessagePack;
 pub use gossip_driver::{
-    AddressError, AddressProblem, Answer, Answers, Audience, BroadcastInfo, BroadcastOptions, CallbackId, Cause, Codec,
-    CodecError, CodecName, CommandError, Config, ConfigError, Counter, Counts, Criteria, CriteriaProblem, DEFAULT_PORT,
-    DecodeError, DriverStats, DropReason, Encode, Endpoint, Event, Events, ForgetError, ForgetScope, GroupEvent,
-    HandlerError, HandlerSort, Incarnation, Instant, JoinAccepted, JoinError, JoinFailure, JoinFailureReason,
-    JoinReport, Later, LeaveError, LeaveReport, Member, MemberChange, MemberState, Message, MessageId, MessageKind,
-    MessageType, Messages, Metadata, MetadataError, NodeId, ParseCriteriaError, ParseNodeIdError, Payload, Phase,
-    PhaseError, Postcard, Raw, Read, Received, RejectReason, Rejected, Reliability, Reply, Request, RequestError,
-    ReservedType, ResolveError, Resolver, Resolving, SeedsError, SendError, Snapshot, StartError, Stats, StopReason,
-    Tags, Value, Versions, erased_serde, protocol,
+    AddressError, AddressProblem, Answer, Answers, Audience, Backlog, BroadcastInfo, BroadcastOptions, CallbackId,
+    Cause, Codec, CodecError, CodecName, CommandError, Config, ConfigError, Counter, Counts, Criteria, CriteriaProblem,
+    DEFAULT_PORT, DecodeError, DriverStats, DropReason, Encode, Endpoint, Event, Events, ForgetError, ForgetScope,
+    GroupEvent, HandlerError, HandlerSort, Incarnation, Instant, JoinAccepted, JoinError, JoinFailure,
+    JoinFailureReason, JoinReport, Keeping, Key, KeyError, KeyId, KeyKeeper, KeyReport, KeyRing, KeyRingError,
+    KeyStatus, KeyUse, KeysError, Later, LeaveError, LeaveReport, Member, MemberChange, MemberKeys, MemberState,
+    Message, MessageId, MessageKind, MessageType, Messages, Metadata, MetadataError, NoKeys, NodeId,
+    ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Payload, Phase, PhaseError, Plaintext, Postcard, Raw, Read,
+    Received, RejectReason, Rejected, Reliability, Reply, Request, RequestError, ReservedType, ResolveError, Resolver,
+    Resolving, SeedsError, SendError, Snapshot, StartError, Stats, StopReason, Stranded, Stranding, Suite, Tags, Value,
+    Versions, erased_serde, protocol,
 };
 pub use io::{Tokio, TokioDatagrams, TokioListener, TokioStream, TokioTimer};
 

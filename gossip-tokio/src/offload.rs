@@ -1,9 +1,53 @@
 //! Several datagrams in one call of the operating system, where it can do that: Linux, for datagrams of one length.
 
+use tracing::debug;
+
 #[cfg(not(target_os = "linux"))]
 pub(crate) use elsewhere::Offload;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::Offload;
+
+/// Batches refused in a row, each of which went one by one then, after which the system is taken to take none.
+const REFUSALS: u32 = 16;
+/// Datagrams that go one by one before that is tried again: a card or a route may change.
+const REST: u32 = 10_000;
+
+/// Whether batches are worth a try.
+///
+/// The error that a batch is refused with says little: on Linux EINVAL stands for a receiver with port 0 as well as for
+/// what a card cannot do, EMSGSIZE for a route with smaller packets. So it is a refusal of batches only if the first
+/// datagram then goes alone, and is believed only if there are many in a row, whoever they are for.
+#[derive(Debug, Default)]
+pub(crate) struct Trust {
+    refused: u32,
+    rest: u32,
+}
+
+impl Trust {
+    pub(crate) fn is_worth_a_try(&self) -> bool {
+        self.rest == 0
+    }
+
+    pub(crate) fn accepted(&mut self) {
+        self.refused = 0;
+    }
+
+    /// A batch of so many was refused, and its first went alone.
+    pub(crate) fn refused(&mut self, count: usize) {
+        self.refused += 1;
+        let others = u32::try_from(count).unwrap_or(REST).saturating_sub(1);
+        self.rest = if self.refused < REFUSALS { others } else { REST };
+        if self.refused == REFUSALS {
+            debug!(rest = REST, "the system refuses several datagrams at once; they go one by one for a while");
+        }
+        self.refused = self.refused.min(REFUSALS);
+    }
+
+    /// A datagram went alone.
+    pub(crate) fn went_alone(&mut self) {
+        self.rest = self.rest.saturating_sub(1);
+    }
+}
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -12,7 +56,6 @@ mod linux {
     use std::os::fd::{AsFd, AsRawFd};
 
     use gossip_driver::Batch;
-    use nix::errno::Errno;
     use nix::sys::socket::sockopt::{UdpGroSegment, UdpGsoSegment};
     use nix::sys::socket::{
         ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg, sendmsg, setsockopt,
@@ -44,23 +87,11 @@ mod linux {
             if self.sends { MOST } else { 1 }
         }
 
-        pub(crate) fn send(
-            &mut self,
-            socket: &UdpSocket,
-            bytes: &[u8],
-            segment: usize,
-            to: SocketAddr,
-        ) -> io::Result<usize> {
+        pub(crate) fn send(socket: &UdpSocket, bytes: &[u8], segment: usize, to: SocketAddr) -> io::Result<usize> {
             let length = u16::try_from(segment).map_err(|_| ErrorKind::InvalidInput)?;
             let (slices, control) = ([IoSlice::new(bytes)], [ControlMessage::UdpGsoSegments(&length)]);
             let to = SockaddrStorage::from(to);
-            let sent = sendmsg(socket.as_raw_fd(), &slices, &control, MsgFlags::empty(), Some(&to));
-            // What a card or a route cannot do; other errors are about the receiver.
-            if let Err(error @ (Errno::EINVAL | Errno::EIO | Errno::EMSGSIZE | Errno::EOPNOTSUPP)) = sent {
-                debug!(%error, segment, "the system does not take several datagrams at once; they go one by one");
-                self.sends = false;
-            }
-            Ok(sent?)
+            Ok(sendmsg(socket.as_raw_fd(), &slices, &control, MsgFlags::empty(), Some(&to))?)
         }
 
         pub(crate) fn receive(&mut self, socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Batch> {
@@ -105,19 +136,45 @@ mod elsewhere {
             1
         }
 
-        pub(crate) fn send(
-            &mut self,
-            socket: &UdpSocket,
-            bytes: &[u8],
-            segment: usize,
-            to: SocketAddr,
-        ) -> io::Result<usize> {
+        pub(crate) fn send(socket: &UdpSocket, bytes: &[u8], segment: usize, to: SocketAddr) -> io::Result<usize> {
             socket.try_send_to(&bytes[..segment.min(bytes.len())], to)
         }
 
         pub(crate) fn receive(&mut self, socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Batch> {
             let (length, from) = socket.try_recv_from(buffer)?;
             Ok(Batch { length, segment: length, from })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_refused_batch_goes_alone_and_then_batches_are_tried_again() {
+        let mut trust = Trust::default();
+        for _ in 0..3 * REFUSALS {
+            trust.refused(3);
+            assert!(!trust.is_worth_a_try());
+            trust.went_alone();
+            assert!(!trust.is_worth_a_try());
+            trust.went_alone();
+            assert!(trust.is_worth_a_try());
+            trust.accepted();
+        }
+    }
+
+    #[test]
+    fn many_refusals_in_a_row_are_believed_for_a_while() {
+        let mut trust = Trust::default();
+        (0..REFUSALS).for_each(|_| trust.refused(2));
+        for _ in 0..2 {
+            (0..REST - 1).for_each(|_| trust.went_alone());
+            assert!(!trust.is_worth_a_try());
+            trust.went_alone();
+            assert!(trust.is_worth_a_try());
+            trust.refused(2);
         }
     }
 }

@@ -24,7 +24,7 @@ impl<R: Runtime> Cluster<R> {
     ///
     /// # Errors
     ///
-    /// For each as with [`send`](Self::send).
+    /// For each as with [`send_to`](Self::send_to).
     pub async fn send_to_group<D: Send + Sync + 'static>(
         &self,
         group: &Group<R, D>,

@@ -13,12 +13,22 @@ use crate::callback::PATIENCE;
 use crate::gather::{Failure, Gather, Outcome, Outcomes};
 use crate::message::{Answer, Audience, HandlerError, Message, Rejected, Request, RequestError, SendError};
 use crate::messages::{Answers, Messages, Waiting, answer_of};
-use crate::outbound::{Broadcast, Submission};
+use crate::outbound::{Broadcast, List, Listed, Purpose, Submission, Untaken};
 use crate::payload::{Encode, Payload};
 use crate::runtime::sleep;
 use crate::{Cluster, Runtime};
 
 impl<R: Runtime> Cluster<R> {
+    /// A handle to the same node whose sends and requests wait while too much waits for the node's task already, where
+    /// those of other handles fail with [`SendError::Busy`]. For those who send as fast as the node takes it.
+    ///
+    /// Clones of it, and weak handles of it, are patient too. It waits for nothing else: what fails for another reason
+    /// fails as with any handle.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        Self { handle: Arc::clone(&self.handle), is_patient: true }
+    }
+
     /// Sends a message to every live member, or to those with a tag; not to this node itself.
     ///
     /// Each of them gets it once, those that are reachable within seconds even under heavy loss. A node that joins later
@@ -27,7 +37,8 @@ impl<R: Runtime> Cluster<R> {
     /// # Errors
     ///
     /// Nothing is sent if the codec cannot write the body, it is too large, no other live member has the tag, too much
-    /// is on its way already, or the node has left or stopped.
+    /// is on its way already, or the node has left or stopped. With [`SendError::Busy`] it fails at once; it never waits
+    /// for room unless this handle is [`patient`](Self::patient).
     pub async fn broadcast(
         &self,
         kind: MessageType,
@@ -38,7 +49,7 @@ impl<R: Runtime> Cluster<R> {
         let BroadcastOptions { tag, reliable, ordered } = options;
         let message = Box::new(Broadcast { kind, payload, tag: tag.map(str::to_owned), reliable, ordered });
         let (done, accepted) = oneshot::channel();
-        self.handle.shared.outbound.submit(Submission::Broadcast { message, done }).await;
+        self.submit(Submission::Broadcast { message, done }).await?;
         match accepted.await {
             Ok(outcome) => Ok(outcome?),
             Err(_) => Err(SendError::Stopped(self.stopped().await)),
@@ -57,7 +68,8 @@ impl<R: Runtime> Cluster<R> {
     /// # Errors
     ///
     /// Nothing is sent if the codec cannot write the body, it is too large, the member is unknown or not live, too much
-    /// is on its way already, or the node has left or stopped. [`SendError::Unconfirmed`] leaves open whether the
+    /// is on its way already, or the node has left or stopped. With [`SendError::Busy`] it fails at once; it never waits
+    /// for room unless this handle is [`patient`](Self::patient). [`SendError::Unconfirmed`] leaves open whether the
     /// message arrived.
     pub async fn send(
         &self,
@@ -67,14 +79,21 @@ impl<R: Runtime> Cluster<R> {
         reliability: Reliability,
     ) -> Result<(), SendError> {
         let payload = self.pack(body)?;
-        self.send_payload(to, kind, payload, reliability).await
+        if reliability == Reliability::BestEffort && self.is_sure_to_accept(to, &payload) {
+            return self.submit(Submission::Send { to, kind, payload, reliability, done: None }).await;
+        }
+        let gather = Gather::new();
+        let done = Some(gather.expect());
+        self.submit(Submission::Send { to, kind, payload, reliability, done }).await?;
+        self.end_of(&gather).await
     }
 
     /// Sends a message to each of these members; how it went, in the same order. The body is written once.
     ///
     /// # Errors
     ///
-    /// For each as with [`send`](Self::send).
+    /// For each as with [`send`](Self::send). The list takes one place before the node's task: with
+    /// [`SendError::Busy`] it fails for all of them.
     pub async fn send_to(
         &self,
         to: &[NodeId],
@@ -86,30 +105,28 @@ impl<R: Runtime> Cluster<R> {
             Ok(payload) => payload,
             Err(error) => return to.iter().map(|&to| (to, Err(error.clone()))).collect(),
         };
-        let sends = to.iter().map(|&to| {
-            let payload = payload.clone();
-            async move { (to, self.send_payload(to, kind, payload, reliability).await) }
-        });
-        join_all(sends).await
+        let (mut listed, mut ends) = (Vec::with_capacity(to.len()), Vec::with_capacity(to.len()));
+        for &to in to {
+            let is_sure = reliability == Reliability::BestEffort && self.is_sure_to_accept(to, &payload);
+            let gather = (!is_sure).then(Gather::new);
+            listed.push(Listed { to, done: gather.as_ref().map(Gather::expect) });
+            ends.push((to, gather));
+        }
+        if let Err(error) =
+            self.submit_list(List { to: listed, kind, payload, purpose: Purpose::Tell(reliability) }).await
+        {
+            return to.iter().map(|&to| (to, Err(error.clone()))).collect();
+        }
+        join_all(ends.into_iter().map(async |(to, gather)| match gather {
+            Some(gather) => (to, self.end_of(&gather).await),
+            None => (to, Ok(())),
+        }))
+        .await
     }
 
-    async fn send_payload(
-        &self,
-        to: NodeId,
-        kind: MessageType,
-        payload: Bytes,
-        reliability: Reliability,
-    ) -> Result<(), SendError> {
-        let outbound = &self.handle.shared.outbound;
-        if reliability == Reliability::BestEffort && self.is_sure_to_accept(to, &payload) {
-            let submission = Submission::Send { to, kind, payload, reliability, done: None };
-            let is_taken = outbound.submit(submission).await;
-            return if is_taken { Ok(()) } else { Err(SendError::Stopped(self.stopped().await)) };
-        }
-        let gather = Gather::new();
-        let done = Some(gather.expect());
-        outbound.submit(Submission::Send { to, kind, payload, reliability, done }).await;
-        match next_outcome(&gather).await {
+    /// How a message ended of which somebody hears.
+    async fn end_of(&self, gather: &Gather) -> Result<(), SendError> {
+        match next_outcome(gather).await {
             Some(Ok(_)) => Ok(()),
             Some(Err(Failure::NotSent(error))) => Err(error.into()),
             Some(Err(Failure::Failed(error))) => Err(SendError::Unconfirmed(error)),
@@ -135,8 +152,8 @@ impl<R: Runtime> Cluster<R> {
     ///
     /// # Errors
     ///
-    /// [`RequestError::NotSent`] as with [`send`](Self::send); [`RequestError::Failed`] if it was sent and there is no
-    /// answer.
+    /// [`RequestError::NotSent`] as with [`send`](Self::send), at once with [`SendError::Busy`];
+    /// [`RequestError::Failed`] if it was sent and there is no answer.
     pub async fn request(
         &self,
         to: NodeId,
@@ -148,8 +165,8 @@ impl<R: Runtime> Cluster<R> {
         let (gather, deadline) = (Gather::new(), self.now() + timeout);
         let done = gather.expect();
         let shared = &self.handle.shared;
+        self.submit(Submission::Request { to, kind, payload, deadline, done }).await?;
         let waiting = Waiting::new(gather, &shared.outbound);
-        shared.outbound.submit(Submission::Request { to, kind, payload, deadline, done }).await;
         match next_outcome(&waiting.gather).await {
             Some(outcome) => answer_of(outcome, &shared.handlers.format),
             None => Err(SendError::Stopped(self.stopped().await).into()),
@@ -161,8 +178,9 @@ impl<R: Runtime> Cluster<R> {
     ///
     /// # Errors
     ///
-    /// Nobody is asked if the codec cannot write the body, it is too large, no other live member has the tag, or the
-    /// node has stopped. What concerns one member alone is that member's answer.
+    /// Nobody is asked if the codec cannot write the body, it is too large, no other live member has the tag, the node
+    /// has stopped, or, with [`SendError::Busy`], the one place that the question takes before the node's task is not
+    /// free. What concerns one member alone is that member's answer.
     pub async fn scatter(
         &self,
         audience: Audience<'_>,
@@ -181,17 +199,21 @@ impl<R: Runtime> Cluster<R> {
         if nodes.is_empty() && matches!(audience, Audience::Tag(_)) {
             return Err(gossip_core::SendError::NoSuchTag.into());
         }
+        self.scatter_payload(&nodes, kind, payload, timeout).await
+    }
+
+    pub(super) async fn scatter_payload(
+        &self,
+        nodes: &[NodeId],
+        kind: MessageType,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Answers, SendError> {
         let (gather, deadline) = (Gather::new(), self.now() + timeout);
+        let to = nodes.iter().map(|&to| Listed { to, done: Some(gather.expect()) }).collect();
+        self.submit_list(List { to, kind, payload, purpose: Purpose::Ask { deadline } }).await?;
         let shared = &self.handle.shared;
-        let waiting = Waiting::new(Arc::clone(&gather), &shared.outbound);
-        for &to in &nodes {
-            let (payload, done) = (payload.clone(), gather.expect());
-            shared.outbound.submit(Submission::Request { to, kind, payload, deadline, done }).await;
-        }
-        if self.is_stopped() {
-            return Err(SendError::Stopped(self.stopped().await));
-        }
-        Ok(Answers::new(nodes.len(), waiting, &shared.handlers.format))
+        Ok(Answers::new(nodes.len(), Waiting::new(gather, &shared.outbound), &shared.handlers.format))
     }
 
     /// Lets a function handle the direct messages and broadcasts of one type.
@@ -222,7 +244,7 @@ impl<R: Runtime> Cluster<R> {
     /// called.
     ///
     /// What it returns is sent as the answer; [`Rejected`], which every error becomes by `?`, as the reason why there is
-    /// none. To answer at another time and place see [`Request::defer`]. Requests that come while the queue is full are
+    /// none; the call goes on until there is room for it. To answer at another time and place see [`Request::defer`]. Requests that come while the queue is full are
     /// refused as overloaded; a panic, in writing the answer too, rejects the request.
     ///
     /// # Errors
@@ -248,12 +270,21 @@ impl<R: Runtime> Cluster<R> {
     /// Removes the handler of requests of a type; whether there was one. Calls that are under way are finished, what
     /// waits for it is still handled, unless the node stops.
     pub fn remove_request_handler(&self, kind: MessageType) -> bool {
-        self.handle.shared.handlers.remove_requests(kind)
+        kind != MessageType::KEYS && self.handle.shared.handlers.remove_requests(kind)
     }
 
     /// All direct messages and broadcasts from now on, of any type, whether or not a handler gets them too.
     pub fn messages(&self) -> Messages {
         Messages::new(&self.handle.shared)
+    }
+
+    /// Lets other members ask for this node's keys and change them.
+    pub(crate) fn handle_keys(&self) -> Result<(), HandlerError> {
+        let keys = Arc::clone(&self.handle.keys);
+        self.handle_requests(MessageType::KEYS, move |request| {
+            let keys = Arc::clone(&keys);
+            async move { keys.answer(request).await }
+        })
     }
 
     /// Ends when calls of handlers may no longer go on: a little after the node has stopped.
@@ -263,6 +294,25 @@ impl<R: Runtime> Cluster<R> {
             shared.stopped().await;
             sleep(&runtime, PATIENCE).await;
         }
+    }
+
+    /// Hands something to the node's task.
+    async fn submit(&self, submission: Submission) -> Result<(), SendError> {
+        let outbound = &self.handle.shared.outbound;
+        let taken =
+            if self.is_patient { outbound.submit_with_room(submission).await } else { outbound.submit(submission) };
+        match taken {
+            Ok(()) => Ok(()),
+            Err(Untaken::Full(backlog)) => Err(SendError::Busy(backlog)),
+            Err(Untaken::Closed) => Err(SendError::Stopped(self.stopped().await)),
+        }
+    }
+
+    async fn submit_list(&self, list: List) -> Result<(), SendError> {
+        if list.to.is_empty() && !self.is_stopped() {
+            return Ok(());
+        }
+        self.submit(Submission::List(Box::new(list))).await
     }
 
     fn pack(&self, body: impl Encode) -> Result<Bytes, SendError> {

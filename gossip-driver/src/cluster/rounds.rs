@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::{Future, ready};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use async_channel::{Receiver, Sender};
 use futures_util::FutureExt;
@@ -16,7 +16,7 @@ use crate::cluster::Handle;
 use crate::round::Pace;
 use crate::runtime::{sleep, within};
 use crate::stats::Counter;
-use crate::{CallbackId, Cluster, Runtime};
+use crate::{CallbackId, Cluster, Runtime, WeakCluster};
 
 impl<R: Runtime> Cluster<R> {
     /// Calls a function again and again, for what an application wants to tell others or to look after from time to time.
@@ -48,7 +48,7 @@ impl<R: Runtime> Cluster<R> {
         let Handle { runtime, shared, callbacks, pace, .. } = &*self.handle;
         let (id, removed) = shared.rounds.add();
         if let Some(task) = callbacks.task() {
-            let rounds = RoundsOf { runtime: runtime.clone(), node: Arc::downgrade(&self.handle), pace: *pace, id };
+            let rounds = RoundsOf { runtime: runtime.clone(), node: self.downgrade(), pace: *pace, id };
             runtime.spawn(rounds.run(call, removed, task));
         }
         id
@@ -58,7 +58,7 @@ impl<R: Runtime> Cluster<R> {
 /// One callback, with what its task needs. It does not keep the node running between calls.
 struct RoundsOf<R: Runtime> {
     runtime: R,
-    node: Weak<Handle<R>>,
+    node: WeakCluster<R>,
     pace: Pace,
     id: CallbackId,
 }
@@ -74,10 +74,10 @@ impl<R: Runtime> RoundsOf<R> {
         F: Future<Output = ()> + Send + 'static,
     {
         while within(&self.runtime, self.pace.interval(), removed.recv()).await.is_none() {
-            let Some(handle) = self.node.upgrade() else { return };
-            let shared = Arc::clone(&handle.shared);
+            let Some(node) = self.node.upgrade() else { return };
+            let shared = Arc::clone(&node.handle.shared);
             let begin = self.runtime.now();
-            let work = AssertUnwindSafe(async { call(Cluster { handle }).await }).catch_unwind();
+            let work = AssertUnwindSafe(async { call(node).await }).catch_unwind();
             let patience = async {
                 shared.stopped().await;
                 sleep(&self.runtime, PATIENCE).await;

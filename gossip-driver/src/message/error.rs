@@ -15,6 +15,10 @@ pub enum SendError {
     /// The node does not accept it.
     #[error(transparent)]
     Refused(#[from] gossip_core::SendError),
+    /// Nothing was sent: the node's task has not come to what was handed in before, and there is no room for more. Send
+    /// it again later, or by a [`patient`](crate::Cluster::patient) handle.
+    #[error("{0}; send it later, or by a patient handle, which waits for room")]
+    Busy(Backlog),
     /// A reliable message was not confirmed. It may have arrived nevertheless.
     #[error("not confirmed: {0}")]
     Unconfirmed(#[source] gossip_core::RequestError),
@@ -30,6 +34,24 @@ pub enum SendError {
     /// The node no longer runs.
     #[error("the node no longer runs: {0}")]
     Stopped(StopReason),
+}
+
+/// Which limit of what waits for the node's task is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Backlog {
+    /// [`Config::command_queue`](crate::Config#structfield.command_queue).
+    #[error("{limit} messages and requests wait for the node's task already (command_queue)")]
+    Messages {
+        /// The limit.
+        limit: usize,
+    },
+    /// `max_queued_bytes` of [`Config::protocol`](crate::Config#structfield.protocol).
+    #[error("as much as {limit} bytes allow waits for the node's task already (max_queued_bytes)")]
+    Bytes {
+        /// The limit in bytes.
+        limit: usize,
+    },
 }
 
 /// A request without an answer.

@@ -18,7 +18,7 @@ use crate::handlers::Table;
 use crate::losses::Losses;
 use crate::message::{Asked, BroadcastInfo, Message, Request};
 use crate::messages::Received;
-use crate::outbound::{Broadcast, Submission, Verdict};
+use crate::outbound::{Broadcast, List, Listed, Purpose, Submission, Verdict};
 use crate::payload::Payload;
 use crate::pump::Pump;
 use crate::stats::Counter;
@@ -26,6 +26,9 @@ use crate::{Config, Event, Runtime};
 
 /// What a message takes in a frame besides its payload, at most.
 const AROUND: usize = 64;
+
+/// Messages of a list that are handed to the node before it sends them.
+const LISTED: usize = 256;
 
 /// What the node's task knows of messages under way.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ pub(super) struct Traffic {
 #[derive(Debug)]
 struct Open {
     done: Answered,
+    kind: MessageType,
     /// Where it was sent, and where its end comes from.
     address: Option<SocketAddr>,
 }
@@ -90,11 +94,9 @@ impl<R: Runtime> Pump<R> {
                 self.send(cx, now, (to, kind, payload), reliability, done);
             }
             Submission::Request { to, kind, payload, deadline, done } => {
-                let size = payload.len();
-                let admitted = self.admit(cx, to, size);
-                let sent = admitted.and_then(|()| self.node.request(time, to, kind, payload, deadline));
-                self.expect(to, sent.map(Some), Some(done));
+                self.ask(cx, now, (to, kind, payload), deadline, Some(done));
             }
+            Submission::List(list) => self.work_off(cx, now, *list),
             Submission::Broadcast { message, done } => {
                 let Broadcast { kind, payload, tag, reliable, ordered } = *message;
                 let options = BroadcastOptions { tag: tag.as_deref(), reliable, ordered };
@@ -119,6 +121,38 @@ impl<R: Runtime> Pump<R> {
         }
     }
 
+    fn work_off(&mut self, cx: &mut Context<'_>, now: Instant, list: List) {
+        let List { to, kind, payload, purpose } = list;
+        for (number, Listed { to, done }) in to.into_iter().enumerate() {
+            if number % LISTED == LISTED - 1 {
+                self.transmit(cx);
+            }
+            let content = (to, kind, payload.clone());
+            match purpose {
+                Purpose::Tell(reliability) => self.send(cx, now, content, reliability, done),
+                Purpose::Ask { deadline } => self.ask(cx, now, content, deadline, done),
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Instant,
+        (to, kind, payload): (NodeId, MessageType, Bytes),
+        deadline: gossip_core::Instant,
+        done: Option<Answered>,
+    ) {
+        if kind == MessageType::KEYS && !self.is_guarded() {
+            // Whoever asks for it has looked before; it was changed in between.
+            return self.expect((to, kind), Err(SendError::RequestOver), done);
+        }
+        let time = self.clock.read(now);
+        let admitted = self.admit(cx, to, payload.len());
+        let sent = admitted.and_then(|()| self.node.request(time, to, kind, payload, deadline));
+        self.expect((to, kind), sent.map(Some), done);
+    }
+
     fn send(
         &mut self,
         cx: &mut Context<'_>,
@@ -136,7 +170,7 @@ impl<R: Runtime> Pump<R> {
             self.shared.counters.count(Counter::MessagesUnsent);
             debug!(%to, %kind, %error, "a message that was accepted cannot be sent");
         }
-        self.expect(to, sent, done);
+        self.expect((to, kind), sent, done);
     }
 
     /// Whether a payload of this size finds room on its way to a member; whether it is a member is for the node to say.
@@ -179,6 +213,10 @@ impl<R: Runtime> Pump<R> {
         let payload = match verdict {
             Verdict::Answer(payload) => payload,
             Verdict::Rejected(reason) => return self.node.refuse(time, token, Refusal::Rejected(&reason)),
+            Verdict::Overloaded => {
+                self.shared.counters.count(Counter::AnswersCrowded);
+                return self.node.refuse(time, token, Refusal::Overloaded);
+            }
         };
         let admitted = self.admit_at(cx, address, payload.len());
         match admitted.and_then(|()| self.node.reply(time, token, payload)) {
@@ -270,6 +308,17 @@ impl<R: Runtime> Pump<R> {
         (token, from, kind, payload): (ReplyToken, NodeId, MessageType, Bytes),
         deadline: gossip_core::Instant,
     ) {
+        if kind == MessageType::KEYS && !self.is_guarded() {
+            let reason = if self.node.config().keys.is_none() {
+                "it runs without keys: start it with a key ring"
+            } else {
+                "it does not refuse plaintext, and keys do not travel while packets may be plain"
+            };
+            let time = self.clock.read(self.runtime.now());
+            // It was open when it was delivered.
+            let _ = self.node.refuse(time, token, Refusal::Rejected(reason));
+            return;
+        }
         let size = payload.len();
         let (refusal, counter) = match table.requests.get(&kind) {
             Some(inbox) => {
@@ -315,7 +364,12 @@ impl<R: Runtime> Pump<R> {
     }
 
     /// What was sent, or not, is waited for by `done`.
-    fn expect(&mut self, to: NodeId, sent: Result<Option<RequestId>, SendError>, done: Option<Answered>) {
+    fn expect(
+        &mut self,
+        (to, kind): (NodeId, MessageType),
+        sent: Result<Option<RequestId>, SendError>,
+        done: Option<Answered>,
+    ) {
         let Some(done) = done else { return };
         match sent {
             Ok(Some(request)) => {
@@ -324,10 +378,21 @@ impl<R: Runtime> Pump<R> {
                 if let Some(address) = address {
                     self.links.expect_answer(address);
                 }
-                self.traffic.asked.insert(request, Open { done, address });
+                self.traffic.asked.insert(request, Open { done, kind, address });
             }
             Ok(None) => done.ended(to, Ok(Bytes::new())),
             Err(error) => done.ended(to, Err(Failure::NotSent(error))),
+        }
+    }
+
+    /// Ends all requests of this type that this node waits for; what of them was not sent will not be.
+    pub(super) fn cancel_all_of(&mut self, kind: MessageType) {
+        let time = self.clock.read(self.runtime.now());
+        let asked: Vec<RequestId> =
+            self.traffic.asked.iter().filter(|(_, open)| open.kind == kind).map(|(&id, _)| id).collect();
+        for request in asked {
+            self.node.cancel(time, request);
+            drop(self.take_asked(request));
         }
     }
 
@@ -339,7 +404,7 @@ impl<R: Runtime> Pump<R> {
 
     /// Who waited for the end of this, which has come or does not matter any more.
     fn take_asked(&mut self, request: RequestId) -> Option<Answered> {
-        let Open { done, address } = self.traffic.asked.remove(&request)?;
+        let Open { done, address, .. } = self.traffic.asked.remove(&request)?;
         if let Some(address) = address {
             self.links.expect_no_answer(&address);
         }

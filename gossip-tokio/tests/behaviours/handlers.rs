@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gossip_tokio::{
-    Counter, Event, HandlerError, HandlerSort, Message, MessageType, Received, Reliability, Request, RequestError,
+    Counter, Event, HandlerError, HandlerSort, Message, MessageType, Raw, Received, Reliability, Request, RequestError,
     protocol,
 };
 use serde::{Serialize, Serializer};
@@ -146,6 +146,54 @@ async fn messages_beyond_what_a_slow_handler_takes_are_counted_and_told() {
     }
     gate.add_permits(100);
     holds("the others are handled", || handled.load(Ordering::SeqCst) as u64 + missed() == SENT).await;
+    stop([sender, slow]).await;
+}
+
+#[tokio::test]
+async fn bytes_count_until_the_call_that_handles_them_ends() {
+    const SIZE: usize = 20 << 10;
+    const FIT: usize = 3;
+    let config = || {
+        quick("bytes").compress_from(None).protocol(|protocol| {
+            protocol.max_message = 64 << 10;
+            protocol.chunk = 16 << 10;
+            protocol.max_metadata = 8 << 10;
+            protocol.max_delivery_bytes = 64 << 10;
+        })
+    };
+    let (sender, slow) = (start(config()).await, start(config()).await);
+    join(&sender, &slow).await;
+    let (gate, begun) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (closed, count) = (Arc::clone(&gate), Arc::clone(&begun));
+    let wait = move |_: Message| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let gate = Arc::clone(&closed);
+        async move { gate.acquire().await.expect("it is not closed").forget() }
+    };
+    slow.handle_messages(kind(), wait).expect("it has no handler yet");
+    let body = vec![7; SIZE];
+    let send = async || {
+        let sent = sender.send(slow.id(), kind(), Raw(&body), Reliability::Reliable);
+        within("a send", sent).await.expect("the node is well");
+    };
+    let missed = || slow.stats().driver.count(Counter::MessagesMissed);
+    for _ in 0..FIT {
+        send().await;
+    }
+    holds("all that fit are under way", || begun.load(Ordering::SeqCst) == FIT).await;
+    send().await;
+    holds("what does not fit beside them is dropped", || missed() == 1).await;
+    gate.add_permits(FIT);
+    holds("the calls end", || gate.available_permits() == 0).await;
+    gate.add_permits(1);
+    // That the calls have ended may be known a little later.
+    for attempt in 0.. {
+        assert!(attempt < 1_000, "what has ended takes no room");
+        send().await;
+        if begun.load(Ordering::SeqCst) > FIT {
+            break;
+        }
+    }
     stop([sender, slow]).await;
 }
 

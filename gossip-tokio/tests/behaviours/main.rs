@@ -1,5 +1,6 @@
 //! What a cluster does over real sockets on the loopback interface, one file for each behaviour.
 
+mod backlog;
 mod conflict;
 mod crowding;
 mod events;
@@ -11,6 +12,7 @@ mod handlers;
 mod harness;
 mod hostile;
 mod joining;
+mod keying;
 mod leaving;
 mod metadata;
 mod payloads;

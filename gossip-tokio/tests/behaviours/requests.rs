@@ -149,7 +149,7 @@ async fn an_answer_that_is_given_up_while_it_waits_rejects() {
         async move {
             let node = weak.upgrade().expect("the test holds it");
             let mut first = pin!(node.send(request.from, kind(), Raw([1; 10_000]), Reliability::BestEffort));
-            let mut answer = Box::pin(reply.answer(1_u8));
+            let mut answer = Box::pin(reply.patient().answer(1_u8));
             poll_fn(|cx| {
                 // The message takes the only place, so the answer has none.
                 assert!(first.as_mut().poll(cx).is_pending() && answer.as_mut().poll(cx).is_pending());
@@ -263,7 +263,8 @@ async fn a_thousand_requests_share_one_connection() {
     nodes[1].handle_requests(kind(), defer).expect("it has no handler yet");
     let dials = nodes[0].stats().driver.count(Counter::Dials) + nodes[1].stats().driver.count(Counter::Dials);
     let to = nodes[1].id();
-    let requests = (0..MANY).map(|number| nodes[0].request(to, kind(), number, PATIENCE));
+    let patient = nodes[0].patient();
+    let requests = (0..MANY).map(|number| patient.request(to, kind(), number, PATIENCE));
     let answering = async {
         let mut open = Vec::new();
         while open.len() < MANY {

@@ -169,7 +169,8 @@ async fn more_than_a_peer_may_hold_is_refused_and_what_was_accepted_arrives() {
     let mut heard = heard_by(&nodes[1]);
     let body = vec![0x5a; SIZE];
     let id = nodes[1].id();
-    let sends = (0..32).map(|_| nodes[0].send(id, kind(), Raw(&body), Reliability::Reliable));
+    let patient = nodes[0].patient();
+    let sends = (0..32).map(|_| patient.send(id, kind(), Raw(&body), Reliability::Reliable));
     let outcomes = within("the sends", join_all(sends)).await;
     let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let is_full = |outcome: &&Result<(), SendError>| {
@@ -227,7 +228,8 @@ async fn what_was_accepted_and_finds_the_queues_full_is_counted() {
     join(&nodes[1], &nodes[0]).await;
     converged(&nodes).await;
     let mut heard = heard_by(&nodes[1]);
-    let send = |_| nodes[0].send(nodes[1].id(), kind(), Raw([1; 1_000]), Reliability::BestEffort);
+    let patient = nodes[0].patient();
+    let send = |_| patient.send(nodes[1].id(), kind(), Raw([1; 1_000]), Reliability::BestEffort);
     let outcomes = within("the sends", join_all((0..SENT).map(send))).await;
     assert!(outcomes.iter().all(Result::is_ok));
     let unsent = || nodes[0].stats().driver.count(Counter::MessagesUnsent);

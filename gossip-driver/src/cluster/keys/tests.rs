@@ -1,0 +1,314 @@
+//! Keys of whole clusters, in virtual time over a network in memory.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use gossip_core::{DropReason, ForgetScope, KeyRing, MemberState, MessageType, RequestError as CoreError};
+
+use super::*;
+use crate::keys::Keeping;
+use crate::memory::Memory;
+use crate::stats::Counter;
+use crate::{Config, KeyKeeper, Raw};
+
+const LONG: Duration = Duration::from_mins(10);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn key(byte: u8) -> Key {
+    Key::new(&[byte; 32])
+}
+
+fn ring(bytes: &[u8]) -> KeyRing {
+    let mut ring = KeyRing::new(key(bytes[0]));
+    for &byte in &bytes[1..] {
+        ring.add(key(byte)).unwrap();
+    }
+    ring
+}
+
+fn sealed() -> Config {
+    Config::local("sealed").keys(ring(&[1]), Plaintext::Refuse)
+}
+
+fn start(memory: &Memory, config: Config) -> Cluster<Memory> {
+    memory.block_on(LONG, Cluster::start(config)).unwrap()
+}
+
+fn join(memory: &Memory, node: &Cluster<Memory>, to: &Cluster<Memory>) {
+    memory.block_on(LONG, node.join([to.address().to_string()])).unwrap();
+    memory.run_for(Duration::from_secs(2));
+}
+
+fn cluster(memory: &Memory, count: usize) -> Vec<Cluster<Memory>> {
+    let mut nodes = vec![start(memory, sealed())];
+    while nodes.len() < count {
+        nodes.push(start(memory, sealed()));
+        join(memory, &nodes[nodes.len() - 1], &nodes[0]);
+    }
+    assert!(nodes.iter().all(|node| node.members().counts().alive == count));
+    nodes
+}
+
+fn ids(memory: &Memory, node: &Cluster<Memory>) -> Vec<KeyId> {
+    memory.block_on(LONG, node.keys()).unwrap().keys.iter().map(|key| key.id).collect()
+}
+
+fn stranding(outcome: Result<KeyReport, KeysError>) -> Vec<(NodeId, Stranded)> {
+    match outcome {
+        Err(KeysError::Stranding(stranding)) => stranding.members,
+        other => panic!("it would strand somebody: {other:?}"),
+    }
+}
+
+/// A keeper that can be told to fail.
+#[derive(Clone, Default)]
+struct Safe {
+    is_full: Arc<AtomicBool>,
+    kept: Arc<Mutex<Option<KeyRing>>>,
+}
+
+impl KeyKeeper for Safe {
+    fn keep<'a>(&'a self, ring: &'a KeyRing) -> Keeping<'a> {
+        Box::pin(async move {
+            if self.is_full.load(Ordering::Relaxed) {
+                return Err("no space is left".to_owned());
+            }
+            *self.kept.lock().unwrap() = Some(ring.clone());
+            Ok(())
+        })
+    }
+}
+
+#[test]
+fn a_key_is_changed_on_all_members_by_one_of_them() {
+    let memory = Memory::new();
+    let nodes = cluster(&memory, 4);
+    let (old, new) = (key(1).id(), key(2).id());
+
+    let early = memory.block_on(LONG, nodes[0].use_key_everywhere(new, false, PATIENCE));
+    assert_eq!(early, Err(KeysError::Ring(KeyRingError::Unknown(new))));
+    memory.block_on(LONG, nodes[0].add_key(key(2))).unwrap();
+    let lacking = stranding(memory.block_on(LONG, nodes[0].use_key_everywhere(new, false, PATIENCE)));
+    assert_eq!(lacking.len(), 3, "this node has it");
+    assert!(lacking.iter().all(|(_, why)| *why == Stranded::Lacks(new)));
+
+    let report = memory.block_on(LONG, nodes[0].add_key_everywhere(key(2), PATIENCE)).unwrap();
+    assert!(report.is_complete() && report.away.is_empty());
+    assert!(nodes.iter().all(|node| report.member(node.id()).unwrap().keys == Ok(vec![old, new])));
+    memory.block_on(LONG, nodes[1].use_key(new)).unwrap();
+    let speaking = stranding(memory.block_on(LONG, nodes[1].remove_key_everywhere(old, false, PATIENCE)));
+    assert_eq!(speaking.len(), 3);
+    assert!(speaking.iter().all(|(_, why)| *why == Stranded::Speaks(old)));
+
+    // Any of them can go on, and steps can be repeated.
+    for _ in 0..2 {
+        let report = memory.block_on(LONG, nodes[3].use_key_everywhere(new, false, PATIENCE)).unwrap();
+        assert!(report.members.iter().all(|member| member.keys.as_ref().unwrap()[0] == new));
+    }
+    assert_eq!(
+        memory.block_on(LONG, nodes[3].remove_key_everywhere(new, true, PATIENCE)),
+        Err(KeysError::Ring(KeyRingError::Primary(new)))
+    );
+    for _ in 0..2 {
+        let report = memory.block_on(LONG, nodes[2].remove_key_everywhere(old, false, PATIENCE)).unwrap();
+        assert!(report.members.iter().all(|member| member.keys == Ok(vec![new])), "{report:?}");
+    }
+    memory.run_for(Duration::from_secs(30));
+    for node in &nodes {
+        assert_eq!(node.members().counts().alive, 4);
+        assert_eq!(node.stats().protocol.refutations, 0, "nobody was suspected");
+        let status = memory.block_on(LONG, node.keys()).unwrap();
+        assert_eq!((status.keys.len(), status.keys[0].speaking), (1, 3));
+    }
+}
+
+#[test]
+fn who_is_away_hinders_the_last_step_until_it_is_back_or_forgotten() {
+    let memory = Memory::new();
+    let mut nodes = cluster(&memory, 4);
+    let (old, new) = (key(1).id(), key(2).id());
+    let away = nodes.pop().unwrap();
+    let (away_id, address) = (away.id(), away.address());
+    memory.block_on(LONG, away.shutdown());
+    memory.run_for(Duration::from_mins(1));
+    assert_eq!(nodes[0].member(away_id).unwrap().state, MemberState::Dead);
+
+    let report = memory.block_on(LONG, nodes[0].add_key_everywhere(key(2), PATIENCE)).unwrap();
+    assert_eq!((report.members.len(), &report.away), (3, &vec![away_id]));
+    memory.block_on(LONG, nodes[0].use_key_everywhere(new, false, PATIENCE)).unwrap();
+    let hindered = stranding(memory.block_on(LONG, nodes[0].remove_key_everywhere(old, false, PATIENCE)));
+    assert_eq!(hindered, [(away_id, Stranded::Away)]);
+
+    // It is back within the grace period, and speaks the old key.
+    let back = start(&memory, sealed().id(away_id).bind(address.to_string()));
+    join(&memory, &back, &nodes[0]);
+    assert!(nodes.iter().all(|node| node.members().counts().alive == 4));
+    let hindered = stranding(memory.block_on(LONG, nodes[0].remove_key_everywhere(old, false, PATIENCE)));
+    assert_eq!(hindered, [(away_id, Stranded::Speaks(old))]);
+    memory.block_on(LONG, nodes[0].add_key_everywhere(key(2), PATIENCE)).unwrap();
+    memory.block_on(LONG, nodes[0].use_key_everywhere(new, false, PATIENCE)).unwrap();
+    memory.run_for(Duration::from_secs(30));
+
+    // It dies with the new key in use, so its end is no reason to wait.
+    memory.block_on(LONG, back.shutdown());
+    memory.run_for(Duration::from_mins(1));
+    let report = memory.block_on(LONG, nodes[0].remove_key_everywhere(old, false, PATIENCE)).unwrap();
+    assert!(report.is_complete());
+    assert_eq!(report.away, [away_id]);
+
+    // One that never had the newest key is gone for good.
+    let third = key(3).id();
+    memory.block_on(LONG, nodes[0].add_key_everywhere(key(3), PATIENCE)).unwrap();
+    memory.block_on(LONG, nodes[0].use_key_everywhere(third, false, PATIENCE)).unwrap();
+    let hindered = stranding(memory.block_on(LONG, nodes[0].remove_key_everywhere(new, false, PATIENCE)));
+    assert_eq!(hindered, [(away_id, Stranded::Away)]);
+    memory.block_on(LONG, nodes[0].forget(away_id, ForgetScope::Everywhere)).unwrap();
+    assert!(memory.block_on(LONG, nodes[0].remove_key_everywhere(new, false, PATIENCE)).unwrap().is_complete());
+}
+
+#[test]
+fn a_member_that_does_not_answer_is_named_and_force_goes_on_without_it() {
+    let memory = Memory::new();
+    let mut nodes = cluster(&memory, 3);
+    let silent = nodes.pop().unwrap();
+    let id = silent.id();
+    memory.block_on(LONG, silent.shutdown());
+    // Its death is not known yet.
+    assert!(nodes[0].member(id).unwrap().state.is_live());
+    let report = memory.block_on(LONG, nodes[0].add_key_everywhere(key(2), PATIENCE)).unwrap();
+    assert!(!report.is_complete());
+    assert_eq!(report.failed().map(|(who, _)| who).collect::<Vec<_>>(), [id]);
+    assert!(nodes[0].member(id).unwrap().state.is_live());
+    let hindered = stranding(memory.block_on(LONG, nodes[0].use_key_everywhere(key(2).id(), false, PATIENCE)));
+    assert!(matches!(&hindered[..], [(who, Stranded::Unknown(_))] if *who == id), "{hindered:?}");
+    let report = memory.block_on(LONG, nodes[0].use_key_everywhere(key(2).id(), true, PATIENCE)).unwrap();
+    assert!(nodes.iter().all(|node| report.member(node.id()).unwrap().keys.as_ref().unwrap()[0] == key(2).id()));
+}
+
+#[test]
+fn a_ring_that_cannot_be_kept_does_not_change() {
+    let memory = Memory::new();
+    let safes = [Safe::default(), Safe::default()];
+    let nodes = safes.each_ref().map(|safe| start(&memory, sealed().key_keeper(safe.clone())));
+    join(&memory, &nodes[1], &nodes[0]);
+    safes[1].is_full.store(true, Ordering::Relaxed);
+    let report = memory.block_on(LONG, nodes[0].add_key_everywhere(key(2), PATIENCE)).unwrap();
+    let (who, why) = report.failed().next().unwrap();
+    assert_eq!(who, nodes[1].id());
+    assert!(why.to_string().contains("no space is left"), "{why}");
+    assert_eq!(ids(&memory, &nodes[1]), [key(1).id()]);
+    assert_eq!(*safes[0].kept.lock().unwrap(), Some(ring(&[1, 2])));
+
+    safes[1].is_full.store(false, Ordering::Relaxed);
+    assert!(memory.block_on(LONG, nodes[0].add_key_everywhere(key(2), PATIENCE)).unwrap().is_complete());
+    memory.block_on(LONG, nodes[0].use_key_everywhere(key(2).id(), false, PATIENCE)).unwrap();
+    memory.block_on(LONG, nodes[0].remove_key_everywhere(key(1).id(), false, PATIENCE)).unwrap();
+    for safe in &safes {
+        assert_eq!(*safe.kept.lock().unwrap(), Some(ring(&[2])));
+    }
+}
+
+#[test]
+fn keys_do_not_travel_while_packets_may_be_plain() {
+    let memory = Memory::new();
+    let nodes = cluster(&memory, 2);
+    for mode in [Plaintext::Accept, Plaintext::Send] {
+        memory.block_on(LONG, nodes[0].set_plaintext(mode)).unwrap();
+        let refused = memory.block_on(LONG, nodes[0].add_key_everywhere(key(2), PATIENCE));
+        assert_eq!(refused, Err(KeysError::Plaintext(mode)));
+        // Whoever is asked refuses as well; what it says in plaintext is not heard.
+        let report = memory.block_on(LONG, nodes[1].keys_everywhere(PATIENCE)).unwrap();
+        let (who, why) = report.failed().next().unwrap();
+        assert_eq!(who, nodes[0].id());
+        assert_eq!(why.to_string().contains("does not refuse plaintext"), mode == Plaintext::Accept, "{why}");
+    }
+    assert_eq!(ids(&memory, &nodes[0]), [key(1).id()]);
+
+    // One that was handed in before the mode changed does not leave any more.
+    memory.block_on(LONG, nodes[0].set_plaintext(Plaintext::Refuse)).unwrap();
+    // They may have taken each other for dead while one did not hear the other.
+    let is_together = || nodes.iter().all(|node| node.members().counts().alive == 2);
+    for _ in 0..120 {
+        if is_together() {
+            break;
+        }
+        memory.run_for(Duration::from_secs(1));
+    }
+    assert!(is_together(), "they find each other again");
+    let order = KeyOrder::Add(key(2));
+    let change = nodes[0].order(&order, PATIENCE);
+    let (report, mode) = memory
+        .block_on(LONG, async { futures_util::future::join(change, nodes[0].set_plaintext(Plaintext::Send)).await });
+    mode.unwrap();
+    assert!(report.unwrap().member(nodes[1].id()).unwrap().keys.is_err());
+    assert_eq!(ids(&memory, &nodes[1]), [key(1).id()]);
+}
+
+#[test]
+fn a_node_without_keys_has_none_to_change() {
+    let memory = Memory::new();
+    let nodes = [start(&memory, Config::local("plain")), start(&memory, Config::local("plain"))];
+    join(&memory, &nodes[1], &nodes[0]);
+    let not_sealed = KeysError::Ring(KeyRingError::NotSealed);
+    assert_eq!(memory.block_on(LONG, nodes[0].keys()).unwrap_err(), not_sealed);
+    assert_eq!(memory.block_on(LONG, nodes[0].add_key(key(1))).unwrap_err(), not_sealed);
+    assert_eq!(memory.block_on(LONG, nodes[0].set_plaintext(Plaintext::Send)).unwrap_err(), not_sealed);
+    let refused = memory.block_on(LONG, nodes[0].add_key_everywhere(key(1), PATIENCE));
+    assert_eq!(refused.unwrap_err(), not_sealed);
+    // Nor does it let anybody ask.
+    let asked = memory.block_on(LONG, nodes[0].request(nodes[1].id(), MessageType::KEYS, Raw([1]), PATIENCE));
+    assert!(matches!(asked, Err(RequestError::NotSent(_))), "{asked:?}");
+    let own = memory.block_on(LONG, nodes[0].send(nodes[1].id(), MessageType::KEYS, (), crate::Reliability::Reliable));
+    assert_eq!(own, Err(SendError::Unconfirmed(CoreError::Timeout)), "it is for requests alone");
+}
+
+#[test]
+fn the_handler_of_keys_can_be_neither_replaced_nor_removed() {
+    let memory = Memory::new();
+    let nodes = cluster(&memory, 2);
+    let mine = |_| std::future::ready(Ok(()));
+    assert!(nodes[1].handle_requests(MessageType::KEYS, mine).is_err());
+    assert!(!nodes[1].remove_request_handler(MessageType::KEYS));
+    assert!(memory.block_on(LONG, nodes[0].keys_everywhere(PATIENCE)).unwrap().is_complete());
+}
+
+#[test]
+fn garbage_from_a_holder_of_the_key_changes_nothing() {
+    let memory = Memory::new();
+    let nodes = cluster(&memory, 2);
+    for content in [&[][..], &[9], &[2, 200, 1], &[2, 1, b'x', 7], &[3, 0, 0], &[4, 1]] {
+        let asked = memory.block_on(LONG, nodes[0].request(nodes[1].id(), MessageType::KEYS, Raw(content), PATIENCE));
+        let rejected = matches!(asked, Err(RequestError::Failed(CoreError::Rejected(_))));
+        assert!(rejected, "{content:?}: {asked:?}");
+    }
+    assert_eq!(ids(&memory, &nodes[1]), [key(1).id()]);
+}
+
+#[test]
+fn what_does_not_open_proves_no_connection() {
+    let memory = Memory::new();
+    let config = Config { max_unproven: 4, ..sealed() };
+    let node = start(&memory, config.clone());
+    // A node without keys and one with another key ask to be let in, over and over.
+    let seed = node.address().to_string();
+    let strangers = [
+        start(&memory, Config::local("sealed").seed(seed.clone())),
+        start(&memory, Config::local("sealed").seed(seed).keys(ring(&[9]), Plaintext::Refuse)),
+    ];
+    memory.run_for(Duration::from_secs(30));
+    let stats = node.stats();
+    assert!(stats.protocol.dropped(DropReason::Plaintext) > 0, "{stats:?}");
+    assert!(stats.protocol.dropped(DropReason::UnknownKey) > 0, "{stats:?}");
+    assert_eq!(node.members().all().len(), 1);
+    assert_eq!(stats.driver.links, stats.driver.links_unproven, "none of them is taken for a member's");
+    assert!(stats.driver.count(Counter::FirstFrameTimeouts) > 0, "so they are closed in time");
+    drop(strangers);
+}
+
+#[test]
+fn a_node_whose_last_handle_is_gone_stops_although_it_has_keys() {
+    let memory = Memory::new();
+    drop(cluster(&memory, 2));
+    memory.run_for(Duration::from_mins(1));
+    assert_eq!(memory.tasks(), 0);
+}

@@ -1,0 +1,183 @@
+//! Changes of this node's keys: one after the other, and none that is not kept for the next start.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_channel::WeakSender;
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use futures_util::lock::Mutex;
+use gossip_core::{Key, KeyId, KeyRing, KeyRingError, NodeId, Plaintext};
+use tracing::{info, warn};
+
+use crate::command::Command;
+use crate::keys::letter::{self, KeyOrder};
+use crate::keys::{KeyKeeper, KeyStatus, KeyUse, KeysError, plainly};
+use crate::message::{Rejected, Request};
+use crate::payload::Raw;
+use crate::runtime::{Runtime, within};
+use crate::shared::Shared;
+
+/// How long keeping a ring may take.
+const KEEPING: Duration = Duration::from_secs(10);
+
+/// What the node's task is asked about keys.
+#[derive(Debug)]
+pub(crate) enum KeyCommand {
+    Look,
+    Add(Key),
+    Use(KeyId),
+    Remove(KeyId),
+    Plaintext(Plaintext),
+}
+
+/// What the node's task knows of keys.
+#[derive(Debug)]
+pub(crate) struct KeyState {
+    pub(crate) ring: KeyRing,
+    pub(crate) plaintext: Plaintext,
+    /// For each key of the ring, how many live members speak it.
+    pub(crate) speaking: Vec<usize>,
+    /// What the dead were last heard with.
+    pub(crate) last_words: Vec<(NodeId, Option<KeyId>)>,
+}
+
+impl From<KeyState> for KeyStatus {
+    fn from(state: KeyState) -> Self {
+        let KeyState { ring, plaintext, speaking, .. } = state;
+        let keys = ring.keys().zip(speaking).enumerate();
+        let keys = keys.map(|(at, (key, speaking))| KeyUse {
+            id: key.id(),
+            suite: key.suite(),
+            is_primary: at == 0,
+            speaking,
+        });
+        Self { keys: keys.collect(), plaintext }
+    }
+}
+
+/// Changes the keys of a node, for its handles and for other members.
+pub(crate) struct KeyChanges<R> {
+    runtime: R,
+    shared: Arc<Shared>,
+    /// Weak, because the node stops when nobody else can tell it anything.
+    commands: WeakSender<Command>,
+    keeper: Option<Arc<dyn KeyKeeper>>,
+    /// Held while a change is made.
+    change: Mutex<()>,
+}
+
+impl<R> fmt::Debug for KeyChanges<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyChanges").field("kept", &self.keeper.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> KeyChanges<R> {
+    pub(crate) fn new(
+        runtime: R,
+        shared: Arc<Shared>,
+        commands: WeakSender<Command>,
+        keeper: Option<Arc<dyn KeyKeeper>>,
+    ) -> Self {
+        Self { runtime, shared, commands, keeper, change: Mutex::new(()) }
+    }
+
+    /// Keys and mode as they are now.
+    pub(crate) async fn look(&self) -> Result<KeyState, KeysError> {
+        self.tell(KeyCommand::Look).await
+    }
+
+    /// Changes what becomes of plaintext.
+    pub(crate) async fn set_plaintext(&self, mode: Plaintext) -> Result<(), KeysError> {
+        self.tell(KeyCommand::Plaintext(mode)).await.map(drop)
+    }
+
+    /// Does what was ordered, if it can be kept; the keys then, and whether anything changed.
+    pub(crate) async fn obey(&self, order: &KeyOrder) -> Result<(KeyState, bool), KeysError> {
+        let _one_at_a_time = self.change.lock().await;
+        let before = self.look().await?;
+        let mut ring = before.ring.clone();
+        match order {
+            KeyOrder::List => {}
+            KeyOrder::Add(key) => drop(ring.add(key.clone())?),
+            KeyOrder::Use(id) => ring.set_primary(*id)?,
+            KeyOrder::Remove(id) => ring.remove(*id)?,
+        }
+        if ring == before.ring {
+            return Ok((before, false));
+        }
+        self.keep(&ring).await?;
+        let command = match order {
+            KeyOrder::List => KeyCommand::Look,
+            KeyOrder::Add(key) => KeyCommand::Add(key.clone()),
+            KeyOrder::Use(id) => KeyCommand::Use(*id),
+            KeyOrder::Remove(id) => KeyCommand::Remove(*id),
+        };
+        let after = self.tell(command).await?;
+        match order {
+            KeyOrder::List => {}
+            KeyOrder::Add(key) => info!(key = %key.id(), "a key was added"),
+            KeyOrder::Use(id) => info!(key = %id, "this node seals with another key"),
+            KeyOrder::Remove(id) => info!(key = %id, "a key was removed"),
+        }
+        Ok((after, true))
+    }
+
+    /// Answers a member that asks for keys or changes them.
+    pub(crate) async fn answer(&self, request: Request) -> Result<Raw<Vec<u8>>, Rejected> {
+        let from = request.from;
+        let order = KeyOrder::parse(request.payload.as_sent());
+        request.payload.wipe();
+        let order = order.map_err(Rejected::because)?;
+        match self.obey(&order).await {
+            Ok((state, changed)) => {
+                if changed {
+                    info!(by = %from, "keys were changed on behalf of another member");
+                }
+                Ok(Raw(letter::answer(&state.ring)))
+            }
+            // It is so already.
+            Err(KeysError::Ring(KeyRingError::Unknown(_))) if matches!(order, KeyOrder::Remove(_)) => {
+                Ok(Raw(letter::answer(&self.look().await?.ring)))
+            }
+            Err(error) => {
+                warn!(by = %from, %error, "keys were not changed as another member wanted");
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn keep(&self, ring: &KeyRing) -> Result<(), KeysError> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
+        let kept = within(&self.runtime, KEEPING, keeper.keep(ring)).await;
+        let late = || Err(format!("it took longer than {KEEPING:?}"));
+        kept.unwrap_or_else(late).map_err(KeysError::NotKept)
+    }
+
+    async fn tell(&self, command: KeyCommand) -> Result<KeyState, KeysError> {
+        let (reply, answer) = oneshot::channel();
+        // Gone when the last handle is; then the node stops soon.
+        if let Some(commands) = self.commands.upgrade()
+            && commands.send(Command::Keys { command, reply }).await.is_ok()
+        {
+            let stopped = std::pin::pin!(self.shared.stopped());
+            if let Either::Left((Ok(answer), _)) = select(answer, stopped).await {
+                return answer.map_err(KeysError::Ring);
+            }
+        }
+        Err(KeysError::Stopped(self.shared.stopped().await))
+    }
+}
+
+/// Says in the log that a node with keys is open to those who have none.
+pub(crate) fn warn_of_plaintext(mode: Plaintext) {
+    if mode != Plaintext::Refuse {
+        warn!(
+            "this node {}, which protects against nobody: it is for moving a running cluster to keys or back; \
+             go on to refuse when plaintext_received stands still on all members",
+            plainly(mode)
+        );
+    }
+}
