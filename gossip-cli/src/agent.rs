@@ -9,12 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_tokio::{Cluster, Config, Endpoint, StartError, Tags};
+use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, StartError, Tags};
 use tracing::info;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::AgentArgs;
+use crate::args::{AgentArgs, PlaintextMode};
 use crate::config_file::Settings;
 use crate::control::ControlChoice;
 use crate::control::answer::Steering;
@@ -22,6 +22,7 @@ use crate::control::protocol::MetaValue;
 use crate::control::server::Server;
 use crate::describe::NAME_KEY;
 use crate::exit::Failure;
+use crate::key_file::KeyFile;
 use crate::output;
 use crate::signals::StopSignals;
 
@@ -68,6 +69,8 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
         join: args.join,
         tag: args.tag,
         control: args.control,
+        key_file: args.key_file,
+        plaintext: args.plaintext,
         preset: args.preset,
         log: args.log.or_else(|| env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty())),
         meta,
@@ -91,6 +94,7 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
     config.tags.clone_from(&settings.tag);
     config.seeds.clone_from(&settings.join);
     config.metadata = metadata(settings)?;
+    let config = with_keys(config, settings)?;
     config.validate().map_err(|error| {
         // Of a text its length is checked, and what is said is that number alone.
         let unit = if ["cluster", "application"].contains(&error.field) { " (its length in bytes)" } else { "" };
@@ -99,6 +103,21 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
     check_addresses(&config)?;
     check_tags(&config.tags)?;
     Ok(config)
+}
+
+/// The same configuration with the keys of the file, if there is one.
+fn with_keys(config: Config, settings: &Settings) -> Result<Config, Failure> {
+    let mode = settings.plaintext.unwrap_or_default();
+    match &settings.key_file {
+        Some(path) => {
+            let (file, ring) = KeyFile::open(path)?;
+            Ok(config.keys(ring, mode.into()).key_keeper(file))
+        }
+        None if mode == PlaintextMode::Refuse => Ok(config),
+        None => Err(Failure::usage(
+            "--plaintext, or plaintext in the configuration file, is about a node that has keys: give --key-file too",
+        )),
+    }
 }
 
 fn metadata(settings: &Settings) -> Result<Vec<(String, gossip_tokio::Value)>, Failure> {
@@ -192,9 +211,11 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
     let leave_timeout = config.protocol.leave_timeout;
     // One byte says in which form the content is.
     let max_payload = config.protocol.max_payload() - 1;
+    let keys = config.protocol.keys.clone();
     let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
     let steering = Arc::new(Steering::new(cluster.clone(), cluster_name.clone(), max_payload));
-    tokio::spawn(journal::keep(cluster.events(), seeds));
+    tokio::spawn(journal::keep(cluster.events(), seeds, keys.is_some()));
+    tell_of_keys(keys.as_ref());
     announce(&cluster, &cluster_name, server.as_ref());
 
     let serving = async {
@@ -232,6 +253,18 @@ async fn leave(cluster: &Cluster, longest: Duration, signal: &str, signals: &mut
         }
     }
     Ok(())
+}
+
+/// Says in the log whether anybody is kept out, and by which keys.
+fn tell_of_keys(keys: Option<&KeyRing>) {
+    let Some(ring) = keys else {
+        return info!("packets are not sealed: run this in a network that you trust, or with --key-file");
+    };
+    let opens: Vec<String> = ring.ids().skip(1).map(|id| id.to_string()).collect();
+    info!(
+        seals = %ring.primary().id(), opens = opens.join(", "),
+        "packets are sealed; nodes without these keys are kept out"
+    );
 }
 
 /// Tells programs and people where the node is.

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and how it is explained.
 
+mod keys;
 mod message;
 
 use std::env;
@@ -15,6 +16,7 @@ use crate::control::protocol::MetaValue;
 use crate::control::{ControlAddress, ControlChoice};
 use crate::exit;
 
+pub(crate) use keys::{ChangeArgs, GenerateArgs, InstallArgs, KeysCommand, PlaintextMode, Scope};
 pub(crate) use message::{ListenArgs, RequestArgs, SendArgs};
 
 const EXAMPLES: &str = "\
@@ -41,12 +43,13 @@ and UDP headers, per node that is up and second.
 On a terminal a table is redrawn in place; into a pipe go plain lines as things happen. NO_COLOR switches colours off.
 --json prints one object: nodes, converged_ms, broadcast_ms {p50, max}, broadcast_copies_per_node, metadata_all_ms,
 suspect_first_ms, dead_all_ms, rejoin_all_ms, leave_all_ms, idle_bytes_per_node_s, idle_datagrams_per_node_s, ok; null
-stands for what did not happen. Times of suspicion and death count from the kill, those of broadcasts from each one to
+stands for what did not happen; with --sealed there is also sealed, which is true. Times of suspicion and death count from the kill, those of broadcasts from each one to
 the moment when the last node has it. Copies are those that all nodes count as sent, for each one that a node got.
 
 Examples:
   gossip demo
   gossip demo --nodes 50
+  gossip demo --sealed
   gossip demo --json | jq .dead_all_ms";
 
 const AGENT_NOTES: &str = "\
@@ -60,10 +63,17 @@ The configuration file is TOML. Its keys are the options of this command with un
 --print-config shows every key with the value that would apply; a timing or limit that is as the preset has it is
 written as a comment, so that a file made of this goes on following --preset.
 
+A key file has one key in a line, as 'gossip keys generate' prints it; the first one seals, all of them open. Empty lines
+count for nothing, nor does what follows a #. Only its owner may be able to read it (mode 0600). The agent writes it anew
+when its keys change while it runs ('gossip keys'), comments are lost then, and it must be able to write beside it.
+To move a running cluster to keys, start every agent anew with --key-file and --plaintext send, then with accept, then
+without --plaintext.
+
 Examples:
   gossip agent --bind 10.0.0.5:7979 --join seed.example --name web-1 --tag web --meta zone=eu
   gossip agent --bind 0.0.0.0 --config /etc/gossip.toml --control unix:/run/gossip.sock
   gossip agent --bind 127.0.0.1:0 --control 127.0.0.1:0 --preset local
+  gossip agent --bind 10.0.0.5:7979 --key-file /etc/gossip/cluster.key
   gossip agent --bind 127.0.0.1:7979 --print-config > gossip.toml";
 
 const CONTROL: &str =
@@ -161,6 +171,9 @@ pub(crate) enum Command {
     /// Print the messages that reach the agent's node until Ctrl-C, and answer requests.
     #[command(after_help = message::LISTEN_NOTES)]
     Listen(ListenArgs),
+    /// Make keys, and change those that a running cluster seals its packets with.
+    #[command(subcommand, after_help = keys::KEYS_NOTES)]
+    Keys(KeysCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell to complete for.
@@ -173,6 +186,9 @@ pub(crate) struct DemoArgs {
     /// How many nodes to start, 2 to 200.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..=200))]
     pub(crate) nodes: u16,
+    /// Seal all packets with a key that is made for the occasion.
+    #[arg(long)]
+    pub(crate) sealed: bool,
     /// Print one JSON object at the end and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
@@ -204,6 +220,12 @@ pub(crate) struct AgentArgs {
     /// Metadata of this node: true, false and numbers are stored as such, K:=V always as text; may be repeated.
     #[arg(long, value_name = "K=V", value_parser = entry)]
     pub(crate) meta: Vec<(String, MetaValue)>,
+    /// File with the cluster's keys: packets are sealed, and nodes without them are kept out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// What becomes of packets that are not sealed, to move a running cluster to keys step by step [default: refuse].
+    #[arg(long, value_name = "MODE")]
+    pub(crate) plaintext: Option<PlaintextMode>,
     /// Settings from a TOML file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,

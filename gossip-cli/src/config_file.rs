@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -11,6 +11,7 @@ use gossip_tokio::{Config, NodeId};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::args::PlaintextMode;
 use crate::control::ControlChoice;
 use crate::control::protocol::MetaValue;
 use crate::exit::{Failure, one_line};
@@ -54,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) join: Vec<String>,
     pub(crate) tag: Vec<String>,
     pub(crate) control: Option<ControlChoice>,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) plaintext: Option<PlaintextMode>,
     pub(crate) preset: Option<Preset>,
     pub(crate) log: Option<String>,
     pub(crate) meta: BTreeMap<String, MetaValue>,
@@ -231,6 +234,8 @@ impl Settings {
             join: list(self.join, base.join),
             tag: list(self.tag, base.tag),
             control: self.control.or(base.control),
+            key_file: self.key_file.or(base.key_file),
+            plaintext: self.plaintext.or(base.plaintext),
             preset: self.preset.or(base.preset),
             log: self.log.or(base.log),
             meta,

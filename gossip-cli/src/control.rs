@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The requests are those of [`protocol::Request`]: `members`, `info`, `join`, `leave`, `forget`, `meta_get`,
-//! `meta_set`, `meta_remove`, `monitor`, `send`, `request` and `listen`. The kind of an error is `usage` (the request
+//! `meta_set`, `meta_remove`, `monitor`, `send`, `request`, `listen` and `keys`. The kind of an error is `usage` (the request
 //! makes no sense), `failed` (it was tried and did not work), `nobody` (no live member is meant), `unanswered` or
 //! `refused` (by who was asked). `monitor` and `listen` send one `item` for each event or message until the client
 //! closes the connection or sends anything; what a client reads too slowly is dropped and told of by an event

@@ -8,8 +8,11 @@ mod screen;
 mod script;
 mod summary;
 
+use gossip_tokio::{KeyRing, Suite};
+
 use crate::args::DemoArgs;
 use crate::exit::Failure;
+use crate::key_file;
 use crate::output;
 use crate::signals::StopSignals;
 
@@ -27,7 +30,9 @@ pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     let nodes = usize::from(args.nodes);
     handles::ask_for(nodes);
     let reporter = Reporter::choose(args.json, nodes)?;
-    let mut script = Script::new(Fleet::new(nodes), reporter, signals);
+    let keys = if args.sealed { Some(key_file::generate(Suite::XChaCha20Poly1305)?) } else { None };
+    let fleet = Fleet::new(nodes, keys.map(KeyRing::new));
+    let mut script = Script::new(fleet, reporter, signals);
     // Steps that nobody saw happen have not happened.
     let outcome = script.play().await.map_err(|failure| match failure {
         Failure::Unheard => Failure::failed("the demonstration ended early: nobody reads the output"),

@@ -9,6 +9,7 @@ mod demo;
 mod describe;
 mod exit;
 mod hex;
+mod key_file;
 mod output;
 mod remote;
 mod signals;
@@ -20,7 +21,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use tokio::runtime::{Builder, Runtime};
 
-use args::{Command, CommandLine};
+use args::{Command, CommandLine, KeysCommand};
 use exit::Failure;
 
 fn main() -> ExitCode {
@@ -42,6 +43,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Forget(args) => to_the_end(alone()?, remote::forget(args)),
         Command::Meta(command) => to_the_end(alone()?, remote::meta(command)),
         Command::Monitor(remote) => to_the_end(alone()?, remote::monitor(&remote)),
+        Command::Keys(KeysCommand::Generate(args)) => remote::generate(&args),
+        Command::Keys(command) => to_the_end(alone()?, remote::keys(command)),
         Command::Send(args) => to_the_end(alone()?, remote::send(args)),
         Command::Request(args) => to_the_end(alone()?, remote::request(args)),
         Command::Listen(args) => to_the_end(alone()?, remote::listen(args)),

@@ -1,10 +1,12 @@
 //! The client commands: each asks the agent one thing and shows the answer.
 
+mod keys;
 mod message;
 
 use std::collections::BTreeMap;
 
 use gossip_tokio::MemberState;
+use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use crate::args::{ForgetArgs, JoinArgs, MembersArgs, MetaCommand, Remote};
@@ -16,6 +18,7 @@ use crate::output::{self, printable};
 use crate::signals::StopSignals;
 use crate::table;
 
+pub(crate) use keys::{generate, keys};
 pub(crate) use message::{listen, request, send};
 
 pub(crate) async fn members(args: &MembersArgs) -> Result<(), Failure> {
@@ -123,8 +126,20 @@ fn removed(done: &Json, remote: &Remote) -> Result<(), Failure> {
 }
 
 pub(crate) async fn monitor(remote: &Remote) -> Result<(), Failure> {
-    let mut signals = StopSignals::listen().map_err(Failure::failed)?;
-    let mut client = Client::request(remote, &Request::Monitor).await?;
+    let signals = StopSignals::listen().map_err(Failure::failed)?;
+    let client = Client::request(remote, &Request::Monitor).await?;
+    let line_of = |event: EventRow| format!("{}  {}", printable(&event.time), describe::sentence(&event.what));
+    follow(client, signals, remote, line_of).await
+}
+
+/// Shows each thing that the agent tells, until it has no more to tell or a signal comes.
+async fn follow<T: DeserializeOwned>(
+    mut client: Client,
+    mut signals: StopSignals,
+    remote: &Remote,
+    line_of: impl Fn(T) -> String,
+) -> Result<(), Failure> {
+    // Only the first, which says that the agent is listening, must come soon.
     let mut patience = Some(remote.timeout);
     loop {
         let reply = tokio::select! {
@@ -136,8 +151,7 @@ pub(crate) async fn monitor(remote: &Remote) -> Result<(), Failure> {
         if remote.json {
             output::json(&item)?;
         } else {
-            let event: EventRow = row(item)?;
-            output::line(&format!("{}  {}", printable(&event.time), describe::sentence(&event.what)))?;
+            output::line(&line_of(row(item)?))?;
         }
     }
 }

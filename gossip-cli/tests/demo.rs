@@ -75,3 +75,13 @@ fn a_pipe_gets_plain_lines_with_cause_and_summary() {
     assert!(summary.lines().all(|line| line.chars().count() <= 80), "80 columns are enough: {summary}");
     assert!(!out.contains('\u{1b}'), "no escape sequences in a pipe: {out}");
 }
+
+#[test]
+fn a_sealed_demonstration_says_so_and_everything_happens_as_well() {
+    let result = result_of(&["--nodes", "3", "--sealed"]);
+    assert_eq!((&result["sealed"], &result["ok"]), (&Json::from(true), &Json::from(true)), "{result}");
+    assert_eq!(result.as_object().map(serde_json::Map::len), Some(KEYS.len() + 1));
+    let (code, out, err) = told(&run(&["demo", "--nodes", "3", "--sealed"]));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains("all packets were sealed with xchacha20-poly1305"), "{out}");
+}

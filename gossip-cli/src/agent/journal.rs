@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use gossip_tokio::protocol::JoinError;
 use gossip_tokio::{Event, Events, MemberChange, MemberState, MessageType};
 use tracing::{debug, error, info, warn};
 
@@ -11,9 +12,9 @@ use crate::describe::{NAME_KEY, blamers, cause_name, name_of, state_word};
 /// Addresses remembered as being silent, so that each is complained of once.
 const MAX_SILENT: usize = 1_024;
 
-/// Writes until the node stops; `seeds` are the addresses that were configured as such.
-pub(crate) async fn keep(mut events: Events, seeds: Vec<SocketAddr>) {
-    let mut journal = Journal { seeds, silent: HashSet::new() };
+/// Writes until the node stops; `seeds` are the addresses that were configured as such, `is_sealed` whether it has keys.
+pub(crate) async fn keep(mut events: Events, seeds: Vec<SocketAddr>, is_sealed: bool) {
+    let mut journal = Journal { seeds, is_sealed, silent: HashSet::new() };
     while let Some(event) = events.next().await {
         journal.write(&event);
     }
@@ -23,6 +24,8 @@ pub(crate) async fn keep(mut events: Events, seeds: Vec<SocketAddr>) {
 struct Journal {
     /// Addresses that are retried for ever. Those behind names are not among them.
     seeds: Vec<SocketAddr>,
+    /// Whether the node has keys.
+    is_sealed: bool,
     silent: HashSet<SocketAddr>,
 }
 
@@ -63,14 +66,28 @@ impl Journal {
         }
     }
 
+    /// A node that keeps another one out by its keys does not answer it.
+    fn hint(&self, error: &JoinError) -> &'static str {
+        match error {
+            JoinError::Timeout | JoinError::Unreachable if self.is_sealed => {
+                "; if a node runs there, compare its keys with those of this one: what is not sealed with a key of its own it does not answer"
+            }
+            JoinError::Timeout | JoinError::Unreachable => {
+                "; if a node runs there, it may have keys and this one has none (--key-file): then it does not answer"
+            }
+            _ => "",
+        }
+    }
+
     /// Seeds are retried for ever; one line for each address is enough until it has answered.
-    fn join_failed(&mut self, address: SocketAddr, error: &gossip_tokio::protocol::JoinError) {
+    fn join_failed(&mut self, address: SocketAddr, error: &JoinError) {
         if self.silent.len() >= MAX_SILENT {
             self.silent.clear();
         }
         if self.silent.insert(address) {
             let plan = if self.seeds.contains(&address) { "; it is a seed and is retried for ever" } else { "" };
-            warn!(%address, %error, "cannot join through this address{plan}");
+            let hint = self.hint(error);
+            warn!(%address, %error, "cannot join through this address{hint}{plan}");
         } else {
             debug!(%address, %error, "still cannot join through this address");
         }

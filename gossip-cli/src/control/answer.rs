@@ -1,5 +1,6 @@
 //! What the agent does for each request.
 
+mod keys;
 mod message;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tokio::sync::Notify;
 
+use self::keys::Change;
 use super::body::{Bodies, Body};
 use super::listeners::{Answering, Listeners};
 use super::protocol::{EventKind, EventRow, InfoRow, JoinRow, MemberRow, MetaRow, MetaValue, Reply, Request};
@@ -133,6 +135,15 @@ impl Steering {
                     () = lines.ends() => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
                 }
             }
+            Request::Keys { action, id, here, force, timeout_ms, .. } => {
+                let change = Change::of(action, id.as_deref(), body)?;
+                // Members may be asked twice.
+                let timeout = Duration::from_millis(timeout_ms) / 2;
+                tokio::select! {
+                    outcome = self.change_keys(change, (here, force), timeout, answers) => outcome,
+                    () = lines.ends() => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
+                }
+            }
             Request::Listen { types, echo, body: answer } => {
                 let answering = Answering::choose(echo, answer.map(|_| body))?;
                 until_it_stirs(self.listen(&types, answering, answers), lines).await
@@ -149,8 +160,8 @@ impl Steering {
         let snapshot = self.cluster.members();
         let mut count = 0_usize;
         for member in snapshot.all() {
-            let fits = state.is_none_or(|state| member.state.name() == state)
-                && tag.is_none_or(|tag| member.tags.iter().any(|own| own == tag));
+            let fits =
+                state.is_none_or(|state| member.state.name() == state) && tag.is_none_or(|tag| member.tags.has(tag));
             if fits {
                 count += 1;
                 item(answers, &self.member_row(member)).await?;

@@ -1,5 +1,6 @@
 //! What travels over a control connection: requests, replies, and the rows in them.
 
+mod keys;
 mod message;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::content::MAX_PAYLOAD;
 use crate::exit::Failure;
 use crate::hex;
 
+pub(crate) use keys::{KeyAction, KeyMemberRow, KeyOutcome, KeyRow, KeySummary};
 pub(crate) use message::{AnswerRow, Fault, HeardKind, HeardRow, Said, SentRow, Target, Who};
 
 /// Longest request line in bytes. It bounds how much metadata one `meta_set` can carry.
@@ -92,13 +94,27 @@ pub(crate) enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<usize>,
     },
+    /// Show or change keys, of all live members unless `here`; to add one, it follows as `body` bytes of text. One [`KeyMemberRow`]
+    /// for each member, and a [`KeySummary`] at the end.
+    Keys {
+        action: KeyAction,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        #[serde(default)]
+        here: bool,
+        #[serde(default)]
+        force: bool,
+        timeout_ms: u64,
+        #[serde(default)]
+        body: usize,
+    },
 }
 
 impl Request {
     /// How many bytes follow the line.
     pub(crate) fn body(&self) -> usize {
         match self {
-            Self::Send { body, .. } | Self::Ask { body, .. } => *body,
+            Self::Send { body, .. } | Self::Ask { body, .. } | Self::Keys { body, .. } => *body,
             Self::Listen { body, .. } => body.unwrap_or(0),
             _ => 0,
         }

@@ -209,7 +209,7 @@ impl Crowd {
     fn admit(&self, request: &Request) -> Result<Option<SemaphorePermit<'_>>, String> {
         let (places, most, what) = match request {
             Request::Monitor | Request::Listen { .. } => (&self.followers, MAX_FOLLOWERS, "monitors and listeners"),
-            Request::Ask { .. } => (&self.asking, MAX_ASKING, "requests"),
+            Request::Ask { .. } | Request::Keys { .. } => (&self.asking, MAX_ASKING, "requests"),
             _ => return Ok(None),
         };
         let full = |_| format!("{most} {what} are connected already, try again later");

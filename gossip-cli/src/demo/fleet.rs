@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::ops::{AddAssign, Sub};
 use std::time::Instant;
 
-use gossip_tokio::{Cluster, Config, NodeId, StartError, Stats};
+use gossip_tokio::{Cluster, Config, KeyRing, NodeId, StartError, Stats, Suite};
 use tokio::sync::mpsc;
 
 use super::board::{Sighting, Views};
@@ -21,6 +21,7 @@ const HEADERS: u64 = 28;
 pub(crate) struct Fleet {
     pub(crate) nodes: Vec<DemoNode>,
     cluster_name: String,
+    keys: Option<KeyRing>,
     teller: mpsc::Sender<Sighting>,
     sightings: mpsc::Receiver<Sighting>,
 }
@@ -103,8 +104,8 @@ impl DemoNode {
 }
 
 impl Fleet {
-    /// Nodes that do not run yet.
-    pub(crate) fn new(count: usize) -> Self {
+    /// Nodes that do not run yet; with `keys` they will seal what they send.
+    pub(crate) fn new(count: usize, keys: Option<KeyRing>) -> Self {
         let nodes = (1..=count).map(|number| DemoNode {
             name: format!("node-{number}"),
             id: None,
@@ -116,7 +117,12 @@ impl Fleet {
         });
         let (teller, sightings) = mpsc::channel(SIGHTINGS);
         let cluster_name = format!("demo-{}", std::process::id());
-        Self { nodes: nodes.collect(), cluster_name, teller, sightings }
+        Self { nodes: nodes.collect(), cluster_name, keys, teller, sightings }
+    }
+
+    /// The cipher, if packets are sealed.
+    pub(crate) fn suite(&self) -> Option<Suite> {
+        self.keys.as_ref().map(|ring| ring.primary().suite())
     }
 
     /// Starts a node, or starts it again with the id and the address that it had.
@@ -130,6 +136,7 @@ impl Fleet {
         let node = &mut self.nodes[at];
         let mut config = Config::local(&self.cluster_name).metadata(NAME_KEY, node.name.as_str()).seeds(seeds);
         config.id = node.id;
+        config.protocol.keys.clone_from(&self.keys);
         config.bind = node.address.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
         let cluster = match Cluster::start(config.clone()).await {
             // Somebody took the port in the meantime; the id is what matters.

@@ -104,7 +104,7 @@ struct Goal<'a> {
 
 impl Script {
     pub(crate) fn new(fleet: Fleet, reporter: Reporter, signals: StopSignals) -> Self {
-        let outcome = Outcome { nodes: fleet.nodes.len(), ..Outcome::default() };
+        let outcome = Outcome { nodes: fleet.nodes.len(), sealed: fleet.suite().is_some(), ..Outcome::default() };
         Self { fleet, reporter, signals, outcome, victim: None }
     }
 

@@ -16,6 +16,9 @@ const EACH: usize = 20;
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) nodes: usize,
+    /// Only told if it is so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) sealed: bool,
     pub(crate) converged_ms: Option<Tenths>,
     /// From each broadcast until the last node had it.
     pub(crate) broadcast_ms: Option<Spread>,
@@ -128,7 +131,8 @@ pub(crate) fn text(outcome: &Outcome, fleet: &Fleet, colours: bool) -> String {
         Some(value) => format!("{}\n", format!("  {label:<42}{value:>9} {unit}").trim_end()),
         None => format!("  {label:<42}{:>9}\n", "-"),
     });
-    format!("\n{} nodes: {verdict}\n\n{}\n{}", outcome.nodes, times.concat(), traffic(fleet, colours))
+    let sealed = fleet.suite().map(|suite| format!("  all packets were sealed with {suite}\n")).unwrap_or_default();
+    format!("\n{} nodes: {verdict}\n\n{}{sealed}\n{}", outcome.nodes, times.concat(), traffic(fleet, colours))
 }
 
 fn traffic(fleet: &Fleet, colours: bool) -> String {

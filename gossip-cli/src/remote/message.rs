@@ -11,6 +11,7 @@ use crate::control::protocol::{AnswerRow, HeardKind, HeardRow, Reply, Request, S
 use crate::describe;
 use crate::exit::Failure;
 use crate::output::{self, printable};
+use crate::remote::follow;
 use crate::signals::StopSignals;
 
 /// What the agent calls bytes that were written by no codec.
@@ -122,24 +123,11 @@ fn all_of(count: u64, what: &str) -> String {
 pub(crate) async fn listen(args: ListenArgs) -> Result<(), Failure> {
     let ListenArgs { types, answer, echo, remote } = args;
     let answer = answer.map(Source::read).transpose()?;
-    let mut signals = StopSignals::listen().map_err(Failure::failed)?;
+    let signals = StopSignals::listen().map_err(Failure::failed)?;
     let request = Request::Listen { types, echo, body: answer.as_ref().map(Vec::len) };
-    let mut client = Client::request_with(&remote, &request, answer.as_deref().unwrap_or_default()).await?;
-    let mut patience = Some(remote.timeout);
-    loop {
-        let reply = tokio::select! {
-            reply = client.next(patience) => reply?,
-            _ = signals.next() => return Ok(()),
-        };
-        let Reply::Item(item) = reply else { return Ok(()) };
-        patience = None;
-        if remote.json {
-            output::json(&item)?;
-        } else {
-            let heard: HeardRow = row(item)?;
-            output::line(&format!("{}  {}", printable(&heard.time), sentence(&heard.what)))?;
-        }
-    }
+    let client = Client::request_with(&remote, &request, answer.as_deref().unwrap_or_default()).await?;
+    let line_of = |heard: HeardRow| format!("{}  {}", printable(&heard.time), sentence(&heard.what));
+    follow(client, signals, &remote, line_of).await
 }
 
 /// What was heard, as a line without its time.

@@ -245,12 +245,12 @@ impl Steering {
         }
     }
 
-    fn who(&self, id: NodeId) -> Who {
+    pub(super) fn who(&self, id: NodeId) -> Who {
         let name = self.cluster.member(id).as_deref().and_then(describe::name_of);
         Who { id: id.to_string(), name }
     }
 
-    fn called(&self, id: NodeId) -> String {
+    pub(super) fn called(&self, id: NodeId) -> String {
         let Who { id, name } = self.who(id);
         describe::called(name.as_deref(), &id)
     }

@@ -1,0 +1,240 @@
+//! Key files: reading them with care for who else can, and replacing them as a whole when the keys change.
+
+mod text;
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use gossip_tokio::{Keeping, Key, KeyKeeper, KeyRing, Suite};
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+use crate::exit::Failure;
+
+pub(crate) use text::{key_line, parse, suite_of};
+
+/// Largest file that is read: several times as long as a full ring with comments.
+const MAX_FILE: usize = 16 << 10;
+
+/// Where an agent keeps its keys.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyFile {
+    path: PathBuf,
+}
+
+impl KeyFile {
+    /// Reads the ring in a file: its first key is the primary.
+    ///
+    /// # Errors
+    ///
+    /// Others than the owner can read it; it cannot be read; what is wrong in it, and in which line.
+    pub(crate) fn open(path: &Path) -> Result<(Self, KeyRing), Failure> {
+        let ring = read(path)?;
+        // A link stays a link when the file is replaced.
+        let path = path.canonicalize().map_err(|error| unreadable(path, &error))?;
+        Ok((Self { path }, ring))
+    }
+
+    /// Puts a file with this ring in the place of the last one.
+    fn replace(&self, ring: &KeyRing) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut next = NamedTempFile::new_in(folder)?;
+        next.write_all(text::of(ring).as_bytes())?;
+        next.as_file().sync_all()?;
+        next.persist(&self.path)?;
+        // So that it is the new one after a loss of power too; where directories cannot be synced there is nothing to do.
+        #[cfg(unix)]
+        File::open(folder)?.sync_all()?;
+        Ok(())
+    }
+}
+
+impl KeyKeeper for KeyFile {
+    fn keep<'a>(&'a self, ring: &'a KeyRing) -> Keeping<'a> {
+        let (file, ring) = (self.clone(), ring.clone());
+        Box::pin(async move {
+            let shown = self.path.display().to_string();
+            let written = tokio::task::spawn_blocking(move || file.replace(&ring)).await;
+            let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
+            written.map_err(|error| format!("cannot write key file {shown}: {error}"))
+        })
+    }
+}
+
+/// Reads a ring from a file that only its owner can read.
+///
+/// # Errors
+///
+/// Those of [`KeyFile::open`].
+pub(crate) fn read(path: &Path) -> Result<KeyRing, Failure> {
+    let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    refuse_if_shared(path, &file)?;
+    let text = read_text(&mut file).map_err(|error| unreadable(path, &error))?;
+    parse(&text).map_err(|problem| Failure::usage(format!("key file {}{problem}", path.display())))
+}
+
+/// Reads a ring from stdin.
+///
+/// # Errors
+///
+/// It cannot be read; what is wrong in it, and in which line.
+pub(crate) fn read_stdin() -> Result<KeyRing, Failure> {
+    let text = read_text(&mut io::stdin().lock());
+    let text = text.map_err(|error| Failure::usage(format!("cannot read a key from stdin: {error}")))?;
+    parse(&text).map_err(|problem| Failure::usage(format!("stdin{problem}")))
+}
+
+/// Writes a new key to a file that does not exist yet and that nobody else can read.
+///
+/// # Errors
+///
+/// There is something already, or it cannot be written.
+pub(crate) fn write_new(path: &Path, key: &Key) -> Result<(), Failure> {
+    let failed = |error: &io::Error| {
+        let reason = match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                "it exists already, and may hold the only copy of a key; choose another name".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        Failure::failed(format!("cannot write key file {}: {reason}", path.display()))
+    };
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(|error| failed(&error))?;
+    let written = file.write_all(text::of(&KeyRing::new(key.clone())).as_bytes()).and_then(|()| file.sync_all());
+    written.map_err(|error| failed(&error))
+}
+
+/// A key that nobody had before.
+///
+/// # Errors
+///
+/// The system gives no random numbers.
+pub(crate) fn generate(suite: Suite) -> Result<Key, Failure> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    let bytes = &mut bytes[..suite.key_length()];
+    getrandom::fill(bytes)
+        .map_err(|error| Failure::failed(format!("the operating system gives no random numbers: {error}")))?;
+    Key::with_suite(suite, bytes).map_err(Failure::failed)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    let given = path.display().to_string();
+    if error.kind() == io::ErrorKind::NotFound && text::looks_like_key(&given) {
+        let reason = "a key was given instead of the name of a key file: everybody on this machine can read the arguments \
+                      of a command, and shells write them down. Generate another key, and give its file or - for stdin";
+        return Failure::usage(reason);
+    }
+    Failure::usage(format!("cannot read key file {given}: {error}"))
+}
+
+/// Whoever can read the file can speak for every node.
+#[cfg(unix)]
+fn refuse_if_shared(path: &Path, file: &File) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt;
+    /// Everything that the group or others may do.
+    const SHARED: u32 = 0o077;
+    let mode = file.metadata().map_err(|error| unreadable(path, &error))?.mode() & 0o777;
+    if mode & SHARED == 0 {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(Failure::usage(format!(
+        "key file {shown} is open to others than its owner (mode {mode:04o}): chmod 600 {shown}, and if others may have \
+         read it, change the key"
+    )))
+}
+
+#[cfg(not(unix))]
+fn refuse_if_shared(_: &Path, _: &File) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// The text, without copies of it left behind.
+fn read_text(from: &mut impl Read) -> io::Result<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new(vec![0; MAX_FILE + 1]);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match from.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if filled > MAX_FILE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is larger than {MAX_FILE} bytes")));
+    }
+    let text =
+        str::from_utf8(&bytes[..filled]).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text"))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> Key {
+        Key::new(&[byte; 32])
+    }
+
+    #[test]
+    fn keys_are_written_for_the_owner_alone_and_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.key");
+        write_new(&path, &key(1)).unwrap();
+        let (file, mut ring) = KeyFile::open(&path).unwrap();
+        assert_eq!(ring, KeyRing::new(key(1)));
+        ring.add(key(2)).unwrap();
+        ring.set_primary(key(2).id()).unwrap();
+        file.replace(&ring).unwrap();
+        assert_eq!(read(&path).unwrap(), ring);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious");
+        std::fs::write(&path, "precious").unwrap();
+        assert!(write_new(&path, &key(1)).unwrap_err().to_string().contains("exists already"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_can_read_is_refused_and_a_link_stays_a_link() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("cluster.key"), folder.path().join("link"));
+        write_new(&path, &key(1)).unwrap();
+        for mode in [0o644, 0o640, 0o602] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains("chmod 600") && error.contains(&format!("{mode:04o}")), "{error}");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        symlink(&path, &link).unwrap();
+        let (file, _) = KeyFile::open(&link).unwrap();
+        file.replace(&KeyRing::new(key(2))).unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&path).unwrap(), KeyRing::new(key(2)));
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_a_name_is_not_repeated() {
+        let line = key_line(&key(7));
+        let error = read(Path::new(&*line)).unwrap_err().to_string();
+        assert!(!error.contains(&*line) && error.contains("Generate another key"), "{error}");
+        assert!(read(Path::new("/nowhere/x")).unwrap_err().to_string().contains("/nowhere/x"));
+    }
+}
