@@ -26,16 +26,22 @@ impl Histogram {
 
     /// The percentiles; the longest is exact, the others are up to one percent too long.
     pub(crate) fn percentiles(&self) -> Percentiles {
-        let at = |percent: u64| {
-            let rank = (self.total * percent).div_ceil(100).max(1);
-            let mut seen = 0;
-            let step = self.counts.iter().position(|count| {
-                seen += count;
-                seen >= rank
-            });
-            step.map_or(0.0, |step| longest_of(step).min(self.max) as f64 / 1_000.0)
-        };
-        Percentiles { count: self.total, p50: at(50), p99: at(99), max: self.max as f64 / 1_000.0 }
+        Percentiles { count: self.total, p50: self.at(50), p99: self.at(99), max: self.max as f64 / 1_000.0 }
+    }
+
+    /// The milliseconds that each percent of the times stays within, from 0 to 100; empty without times.
+    pub(crate) fn curve(&self) -> Vec<f64> {
+        if self.total == 0 { Vec::new() } else { (0..=100).map(|percent| self.at(percent)).collect() }
+    }
+
+    fn at(&self, percent: u64) -> f64 {
+        let rank = (self.total * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        let step = self.counts.iter().position(|count| {
+            seen += count;
+            seen >= rank
+        });
+        step.map_or(0.0, |step| longest_of(step).min(self.max) as f64 / 1_000.0)
     }
 }
 
@@ -80,5 +86,15 @@ mod tests {
         let found = histogram.percentiles();
         assert_eq!((found.count, found.max), (1_000, 1_000.0));
         assert!((500.0..505.0).contains(&found.p50) && (990.0..=1_000.0).contains(&found.p99), "{found:?}");
+    }
+
+    #[test]
+    fn a_curve_has_the_time_of_each_percent() {
+        let mut histogram = Histogram::default();
+        assert!(histogram.curve().is_empty());
+        (1..=200).for_each(|ms| histogram.add(ms * 1_000));
+        let curve = histogram.curve();
+        assert_eq!((curve.len(), curve[50], curve[100]), (101, histogram.percentiles().p50, 200.0));
+        assert!((1.0..1.01).contains(&curve[0]) && (20.0..20.2).contains(&curve[10]), "{curve:?}");
     }
 }

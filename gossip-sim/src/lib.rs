@@ -81,7 +81,7 @@ pub use facts::{Status, Subject};
 pub use fault::{Action, Comeback, Fault};
 pub use html::html;
 pub use link::{Burst, Latency, Link};
-pub use metrics::{Sample, StateChange};
+pub use metrics::{Crash, NodeTraffic, Sample, Spread, StateChange};
 pub use oracle::requests::Failures;
 pub use oracle::{Failure, Oracle};
 pub use partition::NodeSet;

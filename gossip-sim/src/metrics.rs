@@ -2,6 +2,7 @@
 
 mod costs;
 mod detection;
+mod loads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,10 @@ use crate::scenario::Scenario;
 use crate::world::Addr;
 
 pub(crate) use costs::Costs;
+pub use detection::Crash;
 pub(crate) use detection::Detections;
+use loads::Loads;
+pub use loads::{NodeTraffic, Spread};
 
 /// Points on the time axis of plots.
 const POINTS: u64 = 400;
@@ -40,6 +44,12 @@ pub struct Sample {
     pub datagrams: f64,
     /// Bytes sent per node and second, streams included.
     pub bytes: f64,
+    /// Datagrams per second of single nodes, those that ran all the time since the sample before.
+    #[serde(default)]
+    pub datagrams_of_nodes: Spread,
+    /// Bytes per second of the same nodes.
+    #[serde(default)]
+    pub bytes_of_nodes: Spread,
 }
 
 /// A change in how many nodes believe what of a member.
@@ -76,6 +86,7 @@ pub(crate) struct Metrics {
     pub(crate) dead: u64,
     pub(crate) false_dead: u64,
     pub(crate) detections: Detections,
+    pub(crate) loads: Loads,
     /// What messages cost at nodes that have stopped.
     pub(crate) costs: Costs,
     /// Messages, requests and answers that a node did not accept.
@@ -102,7 +113,8 @@ impl Metrics {
         Self { sample_every: (seconds / POINTS).max(1) * 1_000_000, ..Self::default() }
     }
 
-    pub(crate) fn sent(&mut self, channel: Channel, size: usize, copies: usize) {
+    pub(crate) fn sent(&mut self, host: u32, channel: Channel, size: usize, copies: usize) {
+        self.loads.sent(host, channel, size, copies);
         if channel == Channel::Datagram {
             self.datagrams += copies as u64;
         }
@@ -118,22 +130,24 @@ impl Metrics {
 
     pub(crate) fn started(&mut self, facts: &Facts, host: u32) {
         self.count_time(facts);
-        self.detections.started(facts.subject(host));
-        self.forget(host);
+        self.loads.started(facts.now, host);
+        self.detections.started(facts, host);
+        self.forget(facts.now, host);
     }
 
     pub(crate) fn stopped(&mut self, facts: &Facts, host: u32, status: Status) {
         self.count_time(facts);
+        self.loads.stopped(facts.now, host);
         if status == Status::Crashed {
             let beliefs = self.beliefs.get(&facts.subject(host));
             let is_doubted = beliefs.is_some_and(|beliefs| beliefs.suspected_by + beliefs.dead_for > 0);
             self.detections.crashed(facts, host, is_doubted);
         }
         self.detections.stopped(facts, host);
-        self.forget(host);
+        self.forget(facts.now, host);
     }
 
-    fn forget(&mut self, host: u32) {
+    fn forget(&mut self, now: u64, host: u32) {
         let first = Subject { host: 0, renamed: 0 };
         let last = Subject { host: u32::MAX, renamed: u32::MAX };
         let gone: Vec<_> = self.doubts.range((host, first)..=(host, last)).map(|(&key, &state)| (key, state)).collect();
@@ -147,6 +161,7 @@ impl Metrics {
                 }
                 _ => beliefs.dead_for -= 1,
             }
+            self.tell(now, key.1);
         }
     }
 
@@ -200,8 +215,14 @@ impl Metrics {
             Some(_) => beliefs.dead_for += 1,
             None => {}
         }
+        self.tell(facts.now, subject);
+    }
+
+    /// Takes what is believed of a member now into the timeline.
+    fn tell(&mut self, now: u64, subject: Subject) {
+        let Some(beliefs) = self.beliefs.get_mut(&subject) else { return };
         let (suspected_by, dead_for) = (beliefs.suspected_by, beliefs.dead_for);
-        let at_s = facts.now as f64 / 1e6;
+        let at_s = now as f64 / 1e6;
         let last = beliefs.told.and_then(|index| self.states.get_mut(index));
         if let Some(last) = last.filter(|last| at_s - last.at_s < AT_ONCE) {
             (last.suspected_by, last.dead_for) = (suspected_by, dead_for);
@@ -247,6 +268,7 @@ impl Metrics {
             let live = node.live_count() as u32;
             (fewest, most) = (fewest.min(live), most.max(live));
         }
+        let (datagrams_of_nodes, bytes_of_nodes) = self.loads.sample(facts.now, self.sampled);
         let node_seconds = f64::from(facts.running.max(1)) * passed as f64 / 1e6;
         self.samples.push(Sample {
             at_s: facts.now as f64 / 1e6,
@@ -255,6 +277,8 @@ impl Metrics {
             most,
             datagrams: (self.datagrams - self.sampled_datagrams) as f64 / node_seconds,
             bytes: (self.bytes - self.sampled_bytes) as f64 / node_seconds,
+            datagrams_of_nodes,
+            bytes_of_nodes,
         });
         (self.sampled, self.sampled_datagrams, self.sampled_bytes) = (facts.now, self.datagrams, self.bytes);
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use messages::{Messages, Requests};
 
 use crate::fault::Action;
-use crate::metrics::{Sample, StateChange};
+use crate::metrics::{Crash, NodeTraffic, Sample, StateChange};
 use crate::oracle::Failure;
 use crate::oracle::agreement::Verdict;
 use crate::world::World;
@@ -134,6 +134,12 @@ pub struct Report {
     pub(crate) has_app: bool,
     /// Faults of the timeline.
     pub faults: Vec<FaultSpan>,
+    /// The first ten thousand crashes, in their order.
+    #[serde(default)]
+    pub crashes: Vec<Crash>,
+    /// What each machine sent whose node ever ran.
+    #[serde(default)]
+    pub node_traffic: Vec<NodeTraffic>,
     /// The run over time.
     pub samples: Vec<Sample>,
     /// What was believed of the members that were doubted.
@@ -211,6 +217,8 @@ impl Report {
             oracle_failures: world.oracles.failures().to_vec(),
             has_app: world.has_app(),
             faults: world.scenario.fault.iter().map(fault_span).collect(),
+            crashes: metrics.detections.crashes.clone(),
+            node_traffic: metrics.loads.by_node(&world.facts),
             samples: metrics.samples.clone(),
             states: metrics.states.clone(),
         }

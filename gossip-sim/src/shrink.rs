@@ -8,6 +8,12 @@ use crate::report::Report;
 use crate::scenario::{Replay, Scenario, Select, Span};
 use crate::simulation::Simulation;
 
+/// Seeds that are tried where the one that failed needs several faults.
+const SEEDS: u64 = 16;
+
+/// The same while more than a tenth of the faults are left.
+const MANY_SEEDS: u64 = 100;
+
 /// A failure made small.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
@@ -24,7 +30,7 @@ pub struct Shrunk {
 }
 
 /// Makes a failing run as small as it gets within `limit`, keeping what goes wrong first: the rule that is broken, and
-/// what is said of it but for numbers.
+/// what is said of it but for numbers. Where more than one fault seems to be needed, a few other seeds are tried.
 ///
 /// `None` if the run does not fail.
 pub fn shrink(scenario: &Scenario, seed: u64, limit: Duration) -> Option<Shrunk> {
@@ -45,13 +51,14 @@ pub fn shrink_with(
     let report = run(&best, seed)?;
     let kind = report.oracle_failures.first()?.kind();
     let faults_before = best.fault.len();
-    let mut search = Search { best, report, kind, seed, ends: Instant::now() + limit, runs: 1, run };
+    let ends = Instant::now() + limit;
+    let mut search = Search { best, report, kind, seed, faults_before, ends, runs: 1, run };
     let is_minimal = search.descend();
     let mut scenario = search.best;
     scenario.name = format!("{}-shrunk", scenario.name.trim_end_matches("-shrunk"));
     let oracle = search.report.oracle_failures.first()?.oracle;
     let (trace_hash, needs_app) = (search.report.trace_hash.clone(), search.report.has_app);
-    scenario.replay = Some(Replay { seed, oracle, trace_hash, needs_app });
+    scenario.replay = Some(Replay { seed: search.seed, oracle, trace_hash, needs_app });
     Some(Shrunk { scenario, report: search.report, faults_before, runs: search.runs, is_minimal })
 }
 
@@ -60,6 +67,7 @@ struct Search<R> {
     report: Report,
     kind: Kind,
     seed: u64,
+    faults_before: usize,
     ends: Instant,
     runs: u32,
     run: R,
@@ -77,8 +85,8 @@ impl<R: Fn(&Scenario, u64) -> Option<Report>> Search<R> {
             if self.is_over() {
                 return false;
             }
-            if !helped {
-                return true;
+            if !helped && !self.fewer_faults_by_chance() {
+                return !self.is_over();
             }
         }
     }
@@ -89,14 +97,20 @@ impl<R: Fn(&Scenario, u64) -> Option<Report>> Search<R> {
 
     /// Takes the candidate if it fails in the same way.
     fn take(&mut self, candidate: Scenario) -> bool {
+        self.take_with(candidate, self.seed)
+    }
+
+    /// The same with another seed, which changes what happens by chance but not the faults.
+    fn take_with(&mut self, mut candidate: Scenario, seed: u64) -> bool {
+        forget_the_missing(&mut candidate);
         if self.is_over() || candidate == self.best || candidate.check().is_err() {
             return false;
         }
         self.runs += 1;
-        let Some(report) = (self.run)(&candidate, self.seed) else { return false };
+        let Some(report) = (self.run)(&candidate, seed) else { return false };
         let is_same = report.oracle_failures.first().is_some_and(|failure| failure.kind() == self.kind);
         if is_same {
-            (self.best, self.report) = (candidate, report);
+            (self.best, self.report, self.seed) = (candidate, report, seed);
         }
         is_same
     }
@@ -120,6 +134,22 @@ impl<R: Fn(&Scenario, u64) -> Option<Report>> Search<R> {
             part /= 2;
         }
         helped
+    }
+
+    /// Leaves out one of several faults whose only part in the failure may be to change what happens by chance: then
+    /// other seeds do as well.
+    fn fewer_faults_by_chance(&mut self) -> bool {
+        if self.best.fault.len() < 2 {
+            return false;
+        }
+        let is_small = self.best.fault.len() * 10 <= self.faults_before;
+        let attempts = (1..=if is_small { SEEDS } else { MANY_SEEDS })
+            .flat_map(|seed| (0..self.best.fault.len()).map(move |fault| (seed, fault)));
+        attempts.collect::<Vec<_>>().into_iter().any(|(seed, fault)| {
+            let mut candidate = self.best.clone();
+            candidate.fault.remove(fault);
+            self.take_with(candidate, seed)
+        })
     }
 
     fn fewer_nodes(&mut self) -> bool {
@@ -242,6 +272,18 @@ fn with_nodes(scenario: &Scenario, nodes: u32) -> Scenario {
     smaller
 }
 
+/// Takes newcomers that do not come any more off the lists of tags.
+fn forget_the_missing(scenario: &mut Scenario) {
+    let joins = scenario.fault.iter().filter(|fault| fault.action.brings_newcomers());
+    let newcomers: Vec<u32> = joins.flat_map(targets).collect();
+    let nodes = scenario.nodes;
+    for select in scenario.tags.values_mut() {
+        if let Select::List(list) = select {
+            list.retain(|node| *node < nodes || newcomers.contains(node));
+        }
+    }
+}
+
 fn targets(fault: &crate::fault::Fault) -> Vec<u32> {
     let lists = fault.action.selects().into_iter().filter_map(|(_, select)| match select {
         Select::List(list) => Some(list.clone()),
@@ -260,4 +302,60 @@ fn without_target(scenario: &Scenario, fault: usize, select: usize, position: us
     }
     list.remove(position);
     Some(smaller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::{Failure, Oracle};
+
+    /// A scenario with so many crashes.
+    fn crashes(count: u32) -> Scenario {
+        let mut scenario = Scenario::new("x", 2 * count);
+        let crash = |node| Action::Crash { nodes: Select::List(vec![node]), back_as: crate::fault::Comeback::Same };
+        let fault = |node| crate::fault::Fault { at: Span::secs(1), lasts: None, every: None, action: crash(node) };
+        scenario.fault = (0..count).map(fault).collect();
+        scenario
+    }
+
+    fn fails(if_so: bool) -> Report {
+        let failure =
+            Failure { oracle: Oracle::Agreement, at: Span::secs(1), node: None, message: "no agreement".to_owned() };
+        Report { oracle_failures: if_so.then_some(failure).into_iter().collect(), ..Report::default() }
+    }
+
+    #[test]
+    fn faults_that_only_change_what_happens_by_chance_are_left_out_with_another_seed() {
+        // With its own seed it takes three of them, with every fifth one is enough.
+        let run = |scenario: &Scenario, seed: u64| {
+            let needed = if seed.is_multiple_of(5) { 1 } else { 3 };
+            Some(fails(scenario.fault.len() >= needed))
+        };
+        let shrunk = shrink_with(&crashes(20), 7, Duration::from_mins(1), run).expect("it fails");
+        assert_eq!((shrunk.scenario.fault.len(), shrunk.is_minimal), (1, true));
+        assert_eq!(shrunk.scenario.replay.map(|replay| replay.seed), Some(5), "it is replayed with that seed");
+    }
+
+    #[test]
+    fn a_failure_that_needs_several_faults_keeps_them_and_its_seed() {
+        let shrunk =
+            shrink_with(&crashes(20), 7, Duration::from_mins(1), |scenario, _| Some(fails(scenario.fault.len() >= 3)));
+        let shrunk = shrunk.expect("it fails");
+        assert_eq!((shrunk.scenario.fault.len(), shrunk.is_minimal), (3, true));
+        assert_eq!(shrunk.scenario.replay.map(|replay| replay.seed), Some(7));
+    }
+
+    #[test]
+    fn newcomers_that_do_not_come_any_more_lose_their_tags() {
+        let mut scenario = crashes(4);
+        scenario.tags.insert("blue".to_owned(), Select::List(vec![1, 8, 9]));
+        let join = Action::Join { nodes: Select::List(vec![8, 9]) };
+        scenario.fault.push(crate::fault::Fault { at: Span::secs(2), lasts: None, every: None, action: join });
+        let shrunk = shrink_with(&scenario, 7, Duration::from_mins(1), |scenario, _| {
+            Some(fails(scenario.fault.iter().any(|fault| fault.action.name() == "crash")))
+        });
+        let small = shrunk.expect("it fails").scenario;
+        assert_eq!((small.fault.len(), small.check()), (1, Ok(())));
+        assert!(!format!("{:?}", small.tags).contains('8'), "{:?}", small.tags);
+    }
 }

@@ -142,7 +142,14 @@ impl Sweep {
 
 /// Without what only plots need: thousands of reports are kept.
 fn slim(report: Report) -> Report {
-    Report { samples: Vec::new(), states: Vec::new(), faults: Vec::new(), ..report }
+    Report {
+        samples: Vec::new(),
+        states: Vec::new(),
+        faults: Vec::new(),
+        crashes: Vec::new(),
+        node_traffic: Vec::new(),
+        ..report
+    }
 }
 
 impl Summary {

@@ -119,7 +119,7 @@ fn a_failing_run_has_exit_code_one_and_shrinks_to_something_that_can_be_replayed
     let replay = sim(&["replay", small.path(), "--html", page.path()]);
     assert_eq!(replay.status.code(), Some(1));
     assert!(text(&replay).contains("the run is the same as the one that was written down"), "{}", text(&replay));
-    assert!(page.read().starts_with("<!doctype html>"));
+    assert!(page.read().starts_with("<!DOCTYPE html>"));
 }
 
 #[test]
@@ -137,6 +137,14 @@ fn what_is_wrong_with_a_file_is_said_with_its_line() {
     assert!(output.status.code() == Some(2) && text(&output).contains("expected a file, or one of idle"));
     let output = sim(&["run", "--loss", "2"]);
     assert!(output.status.code() == Some(2) && text(&output).contains("expected a probability from 0 to 1"));
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_said_before_the_run() {
+    let output = sim(&["run", "--duration", "300d", "--nodes", "3", "--html", "/nonexistent/page.html"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("cannot write /nonexistent/page.html"), "{}", text(&output));
+    assert!(output.stdout.is_empty());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `run` and `replay`.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,6 +12,24 @@ use super::{Changes, code, log_unless_closed, scenario};
 
 /// Exit code of a replay in which another rule is broken.
 const OTHERWISE: u8 = 3;
+
+/// The file of a page: made before the run, which may take long, so that its report is not lost.
+struct Page {
+    path: PathBuf,
+    file: File,
+}
+
+impl Page {
+    fn open(path: PathBuf) -> Result<Self, String> {
+        let file = File::create(&path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Ok(Self { path, file })
+    }
+
+    fn write(mut self, report: &Report) -> Result<(), String> {
+        let written = self.file.write_all(gossip_sim::html(report).as_bytes());
+        written.map_err(|error| format!("cannot write {}: {error}", self.path.display()))
+    }
+}
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -39,6 +58,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> Result<ExitCode, String> {
         let scenario = self.changes.apply(scenario(&self.scenario)?)?;
+        let page = self.html.map(Page::open).transpose()?;
         let mut simulation = Simulation::new(scenario.clone()).seed(self.seed);
         if let Some(path) = &self.trace {
             simulation = simulation.trace(path);
@@ -52,9 +72,8 @@ impl Run {
             }
             eprintln!("two runs have the same fingerprint, {}", report.trace_hash);
         }
-        if let Some(path) = &self.html {
-            std::fs::write(path, gossip_sim::html(&report))
-                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        if let Some(page) = page {
+            page.write(&report)?;
         }
         if self.json {
             say!("{}", report.to_json());
@@ -88,14 +107,14 @@ impl Replay {
             let file = self.file.display();
             return Err(format!("{file}: the run was found with an application: replay it from the code that has it"));
         }
+        let page = self.html.map(Page::open).transpose()?;
         let mut simulation = Simulation::new(scenario).seed(replay.seed).until_first_failure();
         if let Some(path) = &self.trace {
             simulation = simulation.trace(path);
         }
         let report: Report = simulation.run().map_err(|error| error.to_string())?;
-        if let Some(path) = &self.html {
-            std::fs::write(path, gossip_sim::html(&report))
-                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        if let Some(page) = page {
+            page.write(&report)?;
         }
         tell!("{report}");
         let is_same = report.trace_hash == replay.trace_hash;

@@ -26,6 +26,12 @@ pub struct Messages {
     pub broadcast_last_ms: Percentiles,
     /// Over the pairs of a broadcast and a node.
     pub broadcast_each_ms: Percentiles,
+    /// The milliseconds within which each percent of the broadcasts, from 0 to 100, was at the last node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broadcast_last_curve: Vec<f64>,
+    /// The same over the pairs of a broadcast and a node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broadcast_each_curve: Vec<f64>,
     /// Bytes that broadcasts cause besides copies, for each byte of payload delivered.
     pub broadcast_control_ratio: Option<f64>,
     /// Bytes of headers of copies, for each byte of payload delivered.
@@ -46,6 +52,9 @@ pub struct Messages {
     pub requests: Requests,
     /// Until the answers came.
     pub request_ms: Percentiles,
+    /// The milliseconds within which each percent of the answers came, from 0 to 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub request_curve: Vec<f64>,
     /// Messages, requests and answers that a node did not accept.
     pub messages_refused: u64,
 }
@@ -73,6 +82,8 @@ impl Messages {
             broadcast_last_hop: measures.last_hop,
             broadcast_last_ms: measures.last.percentiles(),
             broadcast_each_ms: measures.each.percentiles(),
+            broadcast_last_curve: measures.last.curve(),
+            broadcast_each_curve: measures.each.curve(),
             broadcast_control_ratio: ratio(costs.control, measures.bytes_delivered),
             broadcast_header_ratio: ratio(costs.headers, measures.bytes_delivered),
             broadcast_largest_share: costs.largest_share(),
@@ -83,6 +94,7 @@ impl Messages {
             directs_undelivered: counts.undelivered,
             requests: Requests { asked: counts.asked, answered: counts.answered, failed: counts.failed },
             request_ms: counts.took.percentiles(),
+            request_curve: counts.took.curve(),
             messages_refused: refused,
         }
     }

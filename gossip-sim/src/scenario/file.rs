@@ -55,11 +55,26 @@ impl Scenario {
         let scenario: Self = toml::from_str(text).map_err(|error| ScenarioError {
             file: file.to_owned(),
             place: error.span().map(|span| place(text, span.start)),
-            message: error.message().to_owned(),
+            message: plain(error.message()),
         })?;
         scenario.check().map_err(|problem| locate(&problem, text, file))?;
         Ok(scenario)
     }
+}
+
+/// What the parser says, in words of those who write scenarios.
+fn plain(message: &str) -> String {
+    const UNSIGNED: [&str; 3] = ["expected u8", "expected u32", "expected u64"];
+    if let Some(before) = UNSIGNED.iter().find_map(|end| message.strip_suffix(end)) {
+        return format!("{before}expected a whole number from 0 on");
+    }
+    if message.starts_with("wanted exactly 1 element") {
+        return "expected a table with exactly one key, like `{ crash = { nodes = 1 } }`".to_owned();
+    }
+    if message.starts_with("invalid type: unit variant, expected") {
+        return "expected a table with the name and its keys, like `{ crash = { nodes = 1 } }`".to_owned();
+    }
+    message.to_owned()
 }
 
 fn locate(problem: &Problem, text: &str, file: &str) -> ScenarioError {

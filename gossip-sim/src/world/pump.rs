@@ -127,7 +127,7 @@ impl World {
             self.buffer.clear();
             let Some(transmit) = node.poll_transmit(local, &mut self.buffer) else { break };
             *packets += 1;
-            self.metrics.sent(transmit.channel, transmit.size, transmit.to.len());
+            self.metrics.sent(host, transmit.channel, transmit.size, transmit.to.len());
             self.oracles.bounded.packet(&self.facts, host, &transmit, self.buffer.len(), *packets);
             self.transmit(host, &transmit);
         }

@@ -51,7 +51,21 @@ fn a_wrong_value_names_the_line_and_what_was_expected() {
     let message = error("nodes = 0\n");
     assert_eq!(message, "x.toml:1:9: nodes: expected 1 to 100000 nodes, found `0`");
     let message = error("[settings]\nprobe_timeout = \"900ms\"\n");
-    assert!(message.starts_with("x.toml:2:17: settings.probe_timeout: "), "{message}");
+    assert_eq!(message, "x.toml:2:17: settings.probe_timeout: expected 1ms to 500ms, found `\"900ms\"`");
+}
+
+#[test]
+fn what_was_expected_is_said_in_words() {
+    let message = error("nodes = -1\n");
+    assert_eq!(message, "x.toml:1:9: invalid value: integer `-1`, expected a whole number from 0 on");
+    let message = error("nodes = \"5\"\n");
+    assert!(message.ends_with("invalid type: string \"5\", expected a whole number from 0 on"), "{message}");
+    for fault in ["{}", "{ crash = { nodes = 1 }, leave = { nodes = 1 } }"] {
+        let message = error(&format!("[[fault]]\nat = \"1s\"\ndo = {fault}\n"));
+        assert!(message.starts_with("x.toml:3:6: expected a table with exactly one key, like "), "{message}");
+    }
+    let message = error("[[fault]]\nat = \"1s\"\ndo = \"crash\"\n");
+    assert!(message.starts_with("x.toml:3:6: expected a table with the name and its keys, like "), "{message}");
 }
 
 #[test]
@@ -61,6 +75,16 @@ fn an_unknown_node_names_its_line() {
     assert_eq!(message, expected);
     let message = error("nodes = 5\n[[fault]]\nat = \"1s\"\nlasts = \"1s\"\ndo.cut.from = \"3..9\"\n");
     assert!(message.starts_with("x.toml:5:15: fault[0].do.cut.from: expected numbers of nodes: 0 to 4"), "{message}");
+}
+
+#[test]
+fn a_tag_of_a_node_that_there_is_not_names_its_line() {
+    let message = error("nodes = 5\n[tags]\nblue = [1, 9]\n");
+    assert_eq!(message, "x.toml:3:8: tags.blue: expected numbers of nodes: 0 to 4, found `[1, 9]`");
+    let joins = "nodes = 5\n[tags]\nblue = [1, 9]\n[[fault]]\nat = \"1s\"\ndo = { join = { nodes = NEW } }\n";
+    assert!(error(&joins.replace("NEW", "[8]")).starts_with("x.toml:3:8: tags.blue: "));
+    assert!(Scenario::parse(&joins.replace("NEW", "[9]"), "x.toml").is_ok());
+    assert!(Scenario::parse(&joins.replace("NEW", "5"), "x.toml").is_ok(), "their numbers are not known yet");
 }
 
 #[test]
