@@ -10,16 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, StartError, Tags};
-use tracing::info;
 use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{AgentArgs, PlaintextMode};
 use crate::config_file::Settings;
-use crate::control::ControlChoice;
+
 use crate::control::answer::Steering;
 use crate::control::protocol::MetaValue;
 use crate::control::server::Server;
+use crate::control::{ControlAddress, ControlChoice};
 use crate::describe::NAME_KEY;
 use crate::exit::Failure;
 use crate::key_file::KeyFile;
@@ -216,6 +217,9 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
     let steering = Arc::new(Steering::new(cluster.clone(), cluster_name.clone(), max_payload));
     tokio::spawn(journal::keep(cluster.events(), seeds, keys.is_some()));
     tell_of_keys(keys.as_ref());
+    if keys.is_some() {
+        warn_of_neighbours(&control);
+    }
     announce(&cluster, &cluster_name, server.as_ref());
 
     let serving = async {
@@ -265,6 +269,17 @@ fn tell_of_keys(keys: Option<&KeyRing>) {
         seals = %ring.primary().id(), opens = opens.join(", "),
         "packets are sealed; nodes without these keys are kept out"
     );
+}
+
+/// Says in the log whom the keys do not keep out.
+fn warn_of_neighbours(control: &ControlChoice) {
+    if let ControlChoice::At(address @ ControlAddress::Tcp(_)) = control {
+        warn!(
+            control = %address,
+            "every user of this machine can give this cluster a key of theirs over the control address: \
+             if there are others than you, take --control unix:PATH, which is for your user alone"
+        );
+    }
 }
 
 /// Tells programs and people where the node is.

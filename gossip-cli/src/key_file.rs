@@ -5,6 +5,7 @@ mod text;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gossip_tokio::{Keeping, Key, KeyKeeper, KeyRing, Suite};
 use tempfile::NamedTempFile;
@@ -21,6 +22,8 @@ const MAX_FILE: usize = 16 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct KeyFile {
     path: PathBuf,
+    /// Held while a file is put in place, so that a later ring comes later.
+    placing: Arc<Mutex<()>>,
 }
 
 impl KeyFile {
@@ -28,24 +31,38 @@ impl KeyFile {
     ///
     /// # Errors
     ///
-    /// Others than the owner can read it; it cannot be read; what is wrong in it, and in which line.
+    /// Others than the owner can read it; it cannot be read or is no regular file; what is wrong in it, and in which line.
     pub(crate) fn open(path: &Path) -> Result<(Self, KeyRing), Failure> {
+        // Whoever opens a pipe waits for its other end, and nothing can be put in the place of a device.
+        let kind = path.metadata().map_err(|error| unreadable(path, &error))?.file_type();
+        if !kind.is_file() {
+            let shown = path.display();
+            let reason = "it is no regular file, and an agent has to write its keys when they change";
+            return Err(Failure::usage(format!("cannot read key file {shown}: {reason}")));
+        }
         let ring = read(path)?;
         // A link stays a link when the file is replaced.
         let path = path.canonicalize().map_err(|error| unreadable(path, &error))?;
-        Ok((Self { path }, ring))
+        Ok((Self { path, placing: Arc::default() }, ring))
     }
 
-    /// Puts a file with this ring in the place of the last one.
-    fn replace(&self, ring: &KeyRing) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let mut next = NamedTempFile::new_in(folder)?;
+    /// Puts a file with this ring in the place of the last one, unless it is not wanted any more when that is all that is left to do.
+    fn replace(&self, ring: &KeyRing, is_wanted: impl FnOnce() -> bool) -> io::Result<()> {
+        let path = self.path.parent().unwrap_or(Path::new("."));
+        // What cannot be opened is found out while the last file is still there.
+        #[cfg(unix)]
+        let folder = File::open(path)?;
+        let mut next = NamedTempFile::new_in(path)?;
         next.write_all(text::of(ring).as_bytes())?;
         next.as_file().sync_all()?;
+        let _one_after_the_other = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_wanted() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long"));
+        }
         next.persist(&self.path)?;
         // So that it is the new one after a loss of power too; where directories cannot be synced there is nothing to do.
         #[cfg(unix)]
-        File::open(folder)?.sync_all()?;
+        folder.sync_all()?;
         Ok(())
     }
 }
@@ -55,7 +72,12 @@ impl KeyKeeper for KeyFile {
         let (file, ring) = (self.clone(), ring.clone());
         Box::pin(async move {
             let shown = self.path.display().to_string();
-            let written = tokio::task::spawn_blocking(move || file.replace(&ring)).await;
+            // Whoever gives up believes that the old ring is there, and may have a later one written.
+            let waiting = Arc::new(());
+            let wanted = Arc::downgrade(&waiting);
+            let replace = move || file.replace(&ring, || wanted.strong_count() > 0);
+            let written = tokio::task::spawn_blocking(replace).await;
+            drop(waiting);
             let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
             written.map_err(|error| format!("cannot write key file {shown}: {error}"))
         })
@@ -191,13 +213,38 @@ mod tests {
         assert_eq!(ring, KeyRing::new(key(1)));
         ring.add(key(2)).unwrap();
         ring.set_primary(key(2).id()).unwrap();
-        file.replace(&ring).unwrap();
+        file.replace(&ring, || true).unwrap();
         assert_eq!(read(&path).unwrap(), ring);
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
             assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_ring_that_was_given_up_does_not_take_the_place_of_a_later_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.key");
+        write_new(&path, &key(1)).unwrap();
+        let (file, _) = KeyFile::open(&path).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        runtime.block_on(async {
+            // The only thread that writes is busy, as on a medium that hangs.
+            let busy = tokio::task::spawn_blocking(move || gate.recv());
+            let late = KeyRing::new(key(2));
+            let mut keeping = file.keep(&late);
+            let begun = std::future::poll_fn(|cx| std::task::Poll::Ready(keeping.as_mut().poll(cx))).await;
+            assert!(begun.is_pending());
+            drop(keeping);
+            go.send(()).unwrap();
+            busy.await.unwrap().unwrap();
+            // It comes after the one that was given up.
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+        });
+        assert_eq!(read(&path).unwrap(), KeyRing::new(key(1)));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
     }
 
@@ -225,9 +272,26 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         symlink(&path, &link).unwrap();
         let (file, _) = KeyFile::open(&link).unwrap();
-        file.replace(&KeyRing::new(key(2))).unwrap();
+        file.replace(&KeyRing::new(key(2)), || true).unwrap();
         assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(read(&path).unwrap(), KeyRing::new(key(2)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_named_and_neither_waited_for_nor_to_be_made_private() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path(), Path::new("/dev/null")] {
+            let error = KeyFile::open(path).unwrap_err().to_string();
+            assert!(error.contains("no regular file") && !error.contains("chmod"), "{error}");
+        }
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let (done, opened) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(KeyFile::open(&pipe).map(drop).map_err(|error| error.to_string())));
+        let outcome = opened.recv_timeout(std::time::Duration::from_secs(30)).expect("it does not wait for a writer");
+        assert!(outcome.unwrap_err().contains("no regular file"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use process::{Agent, Folder, SOON, eventually, run, told};
+use process::{Agent, Folder, Process, SOON, eventually, gossip, run, told};
 
 /// A new key in a file; the file and the id.
 fn new_key(folder: &Folder, name: &str) -> (String, String) {
@@ -128,6 +128,30 @@ fn agents_with_the_key_find_each_other_and_those_without_are_kept_out_and_told_w
     let secret = secret.lines().last().and_then(|line| line.split(' ').next()).expect("a key");
     for agent in [&first, &second] {
         assert!(!agent.process.log().contains(secret), "a key is in no log");
+    }
+}
+
+#[test]
+fn who_has_keys_is_told_that_all_users_of_the_machine_can_change_them() {
+    const WARNING: &str = "every user of this machine can give this cluster a key of theirs";
+    let folder = Folder::new("neighbours");
+    let (key, _) = new_key(&folder, "cluster.key");
+    let open = Agent::start(&["--key-file", &key]);
+    logs(&open, WARNING);
+    let plain = Agent::start(&[]);
+    let private = Process::start({
+        let mut command = gossip();
+        let socket = format!("unix:{}", folder.file("s"));
+        command.args(["agent", "--bind", "127.0.0.1:0", "--control", &socket, "--key-file", &copy(&folder, &key, "b")]);
+        command
+    });
+    eventually("its start", SOON, || private.log().contains("packets are sealed").then_some(()));
+    private.signal("-TERM");
+    plain.process.signal("-TERM");
+    // What is said at the start is said by then.
+    for process in [&plain.process, &private] {
+        eventually("its end", SOON, || process.log().contains("stopped").then_some(()));
+        assert!(!process.log().contains(WARNING), "{}", process.log());
     }
 }
 

@@ -30,7 +30,7 @@ impl<R: Runtime> Cluster<R> {
     /// Nothing has changed if another key has the same id, the ring is full, the changed ring cannot be kept, or the node runs
     /// without keys or has stopped.
     pub async fn add_key(&self, key: Key) -> Result<bool, KeysError> {
-        Ok(self.handle.keys.obey(&KeyOrder::Add(key)).await?.1)
+        Ok(self.handle.keys.obey(KeyOrder::Add(key)).await?.1)
     }
 
     /// Lets this node seal with a key that it has. Members that lack it do not understand this node any more: see
@@ -40,7 +40,7 @@ impl<R: Runtime> Cluster<R> {
     ///
     /// Nothing has changed if the key is not there, the changed ring cannot be kept, or the node runs without keys or has stopped.
     pub async fn use_key(&self, id: KeyId) -> Result<(), KeysError> {
-        self.handle.keys.obey(&KeyOrder::Use(id)).await.map(drop)
+        self.handle.keys.obey(KeyOrder::Use(id)).await.map(drop)
     }
 
     /// Drops a key of this node. What is sealed with it is refused from now on: see
@@ -51,7 +51,7 @@ impl<R: Runtime> Cluster<R> {
     /// Nothing has changed if the key is the primary or not there, the changed ring cannot be kept, or the node runs without keys
     /// or has stopped.
     pub async fn remove_key(&self, id: KeyId) -> Result<(), KeysError> {
-        self.handle.keys.obey(&KeyOrder::Remove(id)).await.map(drop)
+        self.handle.keys.obey(KeyOrder::Remove(id)).await.map(drop)
     }
 
     /// Changes what this node does with packets that are not sealed, to move a running cluster to keys or back. Anything but
@@ -87,7 +87,7 @@ impl<R: Runtime> Cluster<R> {
     pub async fn add_key_everywhere(&self, key: Key, timeout: Duration) -> Result<KeyReport, KeysError> {
         self.guarded().await?;
         // What does not work here need not be tried elsewhere.
-        self.handle.keys.obey(&KeyOrder::Add(key.clone())).await?;
+        self.handle.keys.obey(KeyOrder::Add(key.clone())).await?;
         self.order(&KeyOrder::Add(key), timeout).await
     }
 

@@ -1,11 +1,13 @@
 //! Changes of this node's keys: one after the other, and none that is not kept for the next start.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::WeakSender;
 use futures_channel::oneshot;
+use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use futures_util::lock::Mutex;
 use gossip_core::{Key, KeyId, KeyRing, KeyRingError, NodeId, Plaintext};
@@ -95,7 +97,23 @@ impl<R: Runtime> KeyChanges<R> {
     }
 
     /// Does what was ordered, if it can be kept; the keys then, and whether anything changed.
-    pub(crate) async fn obey(&self, order: &KeyOrder) -> Result<(KeyState, bool), KeysError> {
+    ///
+    /// It goes on when nobody waits for it any more: else a ring could be kept for the next start that is not in use now.
+    pub(crate) async fn obey(self: &Arc<Self>, order: KeyOrder) -> Result<(KeyState, bool), KeysError> {
+        let (done, outcome) = oneshot::channel();
+        let changes = Arc::clone(self);
+        self.runtime.spawn(async move {
+            // Nobody may be waiting any more.
+            let _ = done.send(changes.carry_out(&order).await);
+        });
+        match outcome.await {
+            Ok(outcome) => outcome,
+            // The runtime dropped it, and so the node.
+            Err(oneshot::Canceled) => Err(KeysError::Stopped(self.shared.stopped().await)),
+        }
+    }
+
+    async fn carry_out(&self, order: &KeyOrder) -> Result<(KeyState, bool), KeysError> {
         let _one_at_a_time = self.change.lock().await;
         let before = self.look().await?;
         let mut ring = before.ring.clone();
@@ -126,12 +144,13 @@ impl<R: Runtime> KeyChanges<R> {
     }
 
     /// Answers a member that asks for keys or changes them.
-    pub(crate) async fn answer(&self, request: Request) -> Result<Raw<Vec<u8>>, Rejected> {
+    pub(crate) async fn answer(self: &Arc<Self>, request: Request) -> Result<Raw<Vec<u8>>, Rejected> {
         let from = request.from;
         let order = KeyOrder::parse(request.payload.as_sent());
         request.payload.wipe();
         let order = order.map_err(Rejected::because)?;
-        match self.obey(&order).await {
+        let is_removal = matches!(order, KeyOrder::Remove(_));
+        match self.obey(order).await {
             Ok((state, changed)) => {
                 if changed {
                     info!(by = %from, "keys were changed on behalf of another member");
@@ -139,7 +158,7 @@ impl<R: Runtime> KeyChanges<R> {
                 Ok(Raw(letter::answer(&state.ring)))
             }
             // It is so already.
-            Err(KeysError::Ring(KeyRingError::Unknown(_))) if matches!(order, KeyOrder::Remove(_)) => {
+            Err(KeysError::Ring(KeyRingError::Unknown(_))) if is_removal => {
                 Ok(Raw(letter::answer(&self.look().await?.ring)))
             }
             Err(error) => {
@@ -151,9 +170,13 @@ impl<R: Runtime> KeyChanges<R> {
 
     async fn keep(&self, ring: &KeyRing) -> Result<(), KeysError> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
-        let kept = within(&self.runtime, KEEPING, keeper.keep(ring)).await;
-        let late = || Err(format!("it took longer than {KEEPING:?}"));
-        kept.unwrap_or_else(late).map_err(KeysError::NotKept)
+        let keeping = AssertUnwindSafe(async { keeper.keep(ring).await }).catch_unwind();
+        let kept = match within(&self.runtime, KEEPING, keeping).await {
+            Some(Ok(kept)) => kept,
+            Some(Err(_)) => Err("the code that stores them panicked".to_owned()),
+            None => Err(format!("it took longer than {KEEPING:?}")),
+        };
+        kept.map_err(KeysError::NotKept)
     }
 
     async fn tell(&self, command: KeyCommand) -> Result<KeyState, KeysError> {

@@ -1,5 +1,7 @@
 //! Keys of whole clusters, in virtual time over a network in memory.
 
+use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +9,8 @@ use gossip_core::{DropReason, ForgetScope, KeyRing, MemberState, MessageType, Re
 
 use super::*;
 use crate::keys::Keeping;
-use crate::memory::Memory;
+use crate::memory::{Memory, Stream};
+use crate::runtime::{Listener, sleep, within};
 use crate::stats::Counter;
 use crate::{Config, KeyKeeper, Raw};
 
@@ -208,6 +211,73 @@ fn a_ring_that_cannot_be_kept_does_not_change() {
     }
 }
 
+/// How a keeper can be of trouble.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Slow,
+    Stuck,
+    Broken,
+    Fine,
+}
+
+/// A keeper that has the ring at once, and whose word may take its time.
+#[derive(Clone)]
+struct Moody {
+    memory: Memory,
+    mood: Arc<Mutex<Mood>>,
+    kept: Arc<Mutex<Option<KeyRing>>>,
+}
+
+impl KeyKeeper for Moody {
+    fn keep<'a>(&'a self, ring: &'a KeyRing) -> Keeping<'a> {
+        Box::pin(async move {
+            *self.kept.lock().unwrap() = Some(ring.clone());
+            let mood = *self.mood.lock().unwrap();
+            match mood {
+                Mood::Slow => sleep(&self.memory, Duration::from_secs(3)).await,
+                Mood::Stuck => std::future::pending().await,
+                Mood::Broken => panic!("the keeper is broken"),
+                Mood::Fine => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+fn moody(memory: &Memory, mood: Mood) -> Moody {
+    Moody { memory: memory.clone(), mood: Arc::new(Mutex::new(mood)), kept: Arc::default() }
+}
+
+#[test]
+fn a_change_goes_on_when_nobody_waits_for_it() {
+    let memory = Memory::new();
+    let keeper = moody(&memory, Mood::Slow);
+    let node = start(&memory, sealed().key_keeper(keeper.clone()));
+    let given_up = memory.block_on(LONG, within(&memory, Duration::from_secs(1), node.add_key(key(2))));
+    assert_eq!(given_up, None);
+    memory.run_for(Duration::from_secs(5));
+    assert_eq!(*keeper.kept.lock().unwrap(), Some(ring(&[1, 2])));
+    assert_eq!(ids(&memory, &node), [key(1).id(), key(2).id()], "what is kept for the next start is in use");
+}
+
+#[test]
+fn a_keeper_that_hangs_or_panics_hinders_no_later_change() {
+    let memory = Memory::new();
+    let keeper = moody(&memory, Mood::Stuck);
+    let node = start(&memory, sealed().key_keeper(keeper.clone()));
+    for (mood, reason) in [(Mood::Stuck, "longer than 10s"), (Mood::Broken, "panicked")] {
+        *keeper.mood.lock().unwrap() = mood;
+        match memory.block_on(LONG, node.add_key(key(2))) {
+            Err(KeysError::NotKept(why)) => assert!(why.contains(reason), "{why}"),
+            other => panic!("it was not kept: {other:?}"),
+        }
+        assert_eq!(ids(&memory, &node), [key(1).id()]);
+    }
+    *keeper.mood.lock().unwrap() = Mood::Fine;
+    assert_eq!(memory.block_on(LONG, node.add_key(key(2))), Ok(true));
+    assert_eq!(ids(&memory, &node), [key(1).id(), key(2).id()]);
+}
+
 #[test]
 fn keys_do_not_travel_while_packets_may_be_plain() {
     let memory = Memory::new();
@@ -303,6 +373,51 @@ fn what_does_not_open_proves_no_connection() {
     assert_eq!(stats.driver.links, stats.driver.links_unproven, "none of them is taken for a member's");
     assert!(stats.driver.count(Counter::FirstFrameTimeouts) > 0, "so they are closed in time");
     drop(strangers);
+}
+
+/// The next message of a stream, with its length.
+async fn frame(stream: &mut Stream) -> Vec<u8> {
+    let prefix = stream.take(4).await;
+    let length = u32::from_be_bytes(*prefix.first_chunk().expect("a message comes"));
+    let body = stream.take(usize::try_from(length).unwrap()).await;
+    [prefix, body].concat()
+}
+
+#[test]
+fn what_was_recorded_or_made_up_proves_no_connection() {
+    let memory = Memory::new();
+    let node = start(&memory, sealed());
+    let mut door = memory.bind_listener(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let seed = door.local_address().unwrap().to_string();
+    let joiner = start(&memory, sealed().seed(seed));
+    // Between the two sits somebody who reads along.
+    let (request, bound) = memory.block_on(LONG, async {
+        let (mut theirs, _) = poll_fn(|cx| door.poll_accept(cx)).await.unwrap();
+        let request = frame(&mut theirs).await;
+        let mut ours = memory.connect(node.address()).await.unwrap();
+        ours.put(&request);
+        theirs.put(&frame(&mut ours).await);
+        let bound = frame(&mut theirs).await;
+        ours.put(&bound);
+        frame(&mut ours).await;
+        (request, bound)
+    });
+    let (mut damaged, last) = (bound.clone(), bound.len() - 1);
+    damaged[last] ^= 1;
+    let mut open = Vec::new();
+    for (packet, reason) in
+        [(request, DropReason::Unbound), (damaged, DropReason::BadSeal), (bound, DropReason::Replayed)]
+    {
+        let before = node.stats();
+        let mut stream = memory.block_on(LONG, memory.connect(node.address())).unwrap();
+        assert_eq!(stream.put(&packet), packet.len());
+        open.push(stream);
+        memory.run_for(Duration::from_millis(100));
+        let after = node.stats();
+        assert_eq!(after.protocol.dropped(reason), before.protocol.dropped(reason) + 1, "{reason:?}");
+        assert_eq!(after.driver.links_unproven, before.driver.links_unproven + 1, "{reason:?}");
+    }
+    drop(joiner);
 }
 
 #[test]
