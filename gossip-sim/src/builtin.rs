@@ -3,7 +3,7 @@
 use crate::scenario::Scenario;
 
 /// Name and text of each.
-const FILES: [(&str, &str); 33] = [
+const FILES: [(&str, &str); 38] = [
     ("idle", include_str!("../scenarios/idle.toml")),
     ("join-storm", include_str!("../scenarios/join-storm.toml")),
     ("rolling-restart", include_str!("../scenarios/rolling-restart.toml")),
@@ -36,6 +36,11 @@ const FILES: [(&str, &str); 33] = [
     ("broadcast-tagged", include_str!("../scenarios/broadcast-tagged.toml")),
     ("broadcast-ordered", include_str!("../scenarios/broadcast-ordered.toml")),
     ("requests", include_str!("../scenarios/requests.toml")),
+    ("outsider-replay", include_str!("../scenarios/outsider-replay.toml")),
+    ("outsider-reflect", include_str!("../scenarios/outsider-reflect.toml")),
+    ("outsider-flood", include_str!("../scenarios/outsider-flood.toml")),
+    ("outsider-forgery", include_str!("../scenarios/outsider-forgery.toml")),
+    ("rotation", include_str!("../scenarios/rotation.toml")),
     ("chaos", include_str!("../scenarios/chaos.toml")),
 ];
 

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::keys::Step;
 use crate::link::Link;
+use crate::outsider::Tactic;
 use crate::scenario::{Select, SignedSpan, Span};
 
 /// One line of a scenario's timeline.
@@ -132,6 +134,28 @@ pub enum Action {
         /// Packets a second to each of them.
         per_second: u32,
     },
+    /// Outsiders without a key record packets, repeat them, and make up their own.
+    Outsider {
+        /// To which nodes they send.
+        nodes: Select,
+        /// Packets a second to each of them.
+        per_second: u32,
+        /// Of which nodes they see what arrives. Left out: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sees: Option<Select>,
+        /// What they do, in turn by chance. Left out: everything.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tactics: Vec<Tactic>,
+    },
+    /// Nodes of a sealed cluster take a step of a change of keys.
+    Rotate {
+        /// Which.
+        nodes: Select,
+        /// What they do.
+        step: Step,
+        /// Which key: 0 is the one that they start with.
+        key: u32,
+    },
 }
 
 fn next() -> Select {
@@ -178,6 +202,8 @@ impl Action {
             Self::FlipFlop { .. } => "flip_flop",
             Self::Impair { .. } => "impair",
             Self::Noise { .. } => "noise",
+            Self::Outsider { .. } => "outsider",
+            Self::Rotate { .. } => "rotate",
         }
     }
 
@@ -197,9 +223,13 @@ impl Action {
             | Self::Slow { nodes: chosen, .. }
             | Self::Clock { nodes: chosen, .. }
             | Self::FlipFlop { nodes: chosen, .. }
-            | Self::Noise { nodes: chosen, .. } => nodes(chosen),
+            | Self::Noise { nodes: chosen, .. }
+            | Self::Rotate { nodes: chosen, .. } => nodes(chosen),
             Self::Impair { nodes: chosen, with, .. } => {
                 nodes(chosen).into_iter().chain(with.iter().map(|with| ("with".to_owned(), with))).collect()
+            }
+            Self::Outsider { nodes: chosen, sees, .. } => {
+                nodes(chosen).into_iter().chain(sees.iter().map(|sees| ("sees".to_owned(), sees))).collect()
             }
             Self::Twin { nodes: chosen, of } => nodes(chosen).into_iter().chain([("of".to_owned(), of)]).collect(),
             Self::Cut { from, to, .. } => {
@@ -222,8 +252,10 @@ impl Action {
             | Self::Slow { nodes, .. }
             | Self::Clock { nodes, .. }
             | Self::FlipFlop { nodes, .. }
-            | Self::Noise { nodes, .. } => vec![nodes],
+            | Self::Noise { nodes, .. }
+            | Self::Rotate { nodes, .. } => vec![nodes],
             Self::Impair { nodes, with, .. } => [nodes].into_iter().chain(with).collect(),
+            Self::Outsider { nodes, sees, .. } => [nodes].into_iter().chain(sees).collect(),
             Self::Twin { nodes, of } => vec![nodes, of],
             Self::Cut { from, to, .. } => [from].into_iter().chain(to).collect(),
             Self::Split { groups } => groups.iter_mut().collect(),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use gossip_core::{Channel, Instant, Node};
+use gossip_core::{Channel, Instant, KeyRing, Node};
 
 use crate::app::App;
 use crate::clock::Clock;
@@ -85,6 +85,8 @@ pub(crate) struct Host {
     /// Faults that make the clock drift, and by how much.
     pub(crate) drifts: Vec<(u32, i32)>,
     pub(crate) postponed: Postponed,
+    /// The keys that the last node had here.
+    pub(crate) keys: Option<KeyRing>,
 }
 
 impl Host {
@@ -105,6 +107,7 @@ impl Host {
             app_timer: u64::MAX,
             drifts: Vec::new(),
             postponed: Postponed::default(),
+            keys: None,
         }
     }
 

@@ -6,6 +6,7 @@ pub(crate) mod answers;
 pub(crate) mod bounded;
 pub(crate) mod broadcasts;
 pub(crate) mod claims;
+pub(crate) mod harmless;
 pub(crate) mod leavers;
 pub(crate) mod requests;
 pub(crate) mod resurrection;
@@ -60,6 +61,8 @@ pub enum Oracle {
     Ordered,
     /// A request did not end exactly once, or a reliable message was lost without a word.
     Requests,
+    /// What an outsider did had an effect.
+    Harmless,
     /// The user's own application or check.
     Application,
     /// A node panicked.
@@ -85,6 +88,7 @@ impl Oracle {
             Self::Tagged => "tagged",
             Self::Ordered => "ordered",
             Self::Requests => "requests",
+            Self::Harmless => "harmless",
             Self::Application => "application",
             Self::Panic => "panic",
         }
@@ -158,6 +162,7 @@ pub(crate) struct Oracles {
     pub(crate) answers: answers::Answers,
     pub(crate) broadcasts: broadcasts::Broadcasts,
     pub(crate) requests: requests::Requests,
+    pub(crate) harmless: harmless::Harmless,
 }
 
 impl Oracles {
@@ -174,6 +179,7 @@ impl Oracles {
             answers: answers::Answers::default(),
             broadcasts: broadcasts::Broadcasts::default(),
             requests: requests::Requests::default(),
+            harmless: harmless::Harmless::default(),
         }
     }
 
@@ -250,6 +256,7 @@ impl Oracles {
             &mut self.timers.findings,
             &mut self.broadcasts.findings,
             &mut self.requests.findings,
+            &mut self.harmless.findings,
         ];
         if parts.iter().all(|part| part.is_empty()) {
             return;

@@ -18,6 +18,10 @@ pub(crate) enum Purpose {
     Noise,
     /// What the applications send each other.
     Messages,
+    /// The keys of sealed clusters.
+    Keys,
+    /// What outsiders do.
+    Outsiders,
 }
 
 /// A probability, as the share of 2^64 below which a random number counts as a hit.

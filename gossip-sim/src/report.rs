@@ -13,6 +13,7 @@ use crate::fault::Action;
 use crate::metrics::{Crash, NodeTraffic, Sample, StateChange};
 use crate::oracle::Failure;
 use crate::oracle::agreement::Verdict;
+use crate::oracle::harmless::Outsiders;
 use crate::world::World;
 
 /// Percentiles of a number of times, in milliseconds; all are zero, and `null` in JSON, where there are no times.
@@ -127,6 +128,9 @@ pub struct Report {
     /// Broadcasts, messages and requests; their figures stand beside the others.
     #[serde(flatten)]
     pub messages: Messages,
+    /// What outsiders sent; `None` if there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outsiders: Option<Outsiders>,
     /// The rules that were broken.
     pub oracle_failures: Vec<Failure>,
     /// There was an application.
@@ -214,6 +218,7 @@ impl Report {
             first_dead_ms: Percentiles::of(&metrics.detections.first_dead),
             dead_all_ms: Percentiles::of(&metrics.detections.dead_all),
             messages,
+            outsiders: world.has_outsiders().then(|| world.oracles.harmless.tally.clone()),
             oracle_failures: world.oracles.failures().to_vec(),
             has_app: world.has_app(),
             faults: world.scenario.fault.iter().map(fault_span).collect(),
@@ -313,6 +318,14 @@ impl fmt::Display for Report {
             writeln!(f, "  death at all:    {}", times(&self.dead_all_ms))?;
         }
         self.messages.figures().iter().try_for_each(|(name, figure)| writeln!(f, "  {name}: {figure}"))?;
+        if let Some(outsiders) = &self.outsiders {
+            let Outsiders { packets, bytes, answers, answer_bytes, .. } = outsiders;
+            writeln!(
+                f,
+                "  outsiders: {packets} packets, {bytes} bytes; answered by {answers} packets, {answer_bytes} bytes"
+            )?;
+            outsiders.dropped.iter().try_for_each(|(reason, count)| writeln!(f, "    dropped as {reason}: {count}"))?;
+        }
         match self.oracle_failures.len() {
             0 => writeln!(f, "  all oracles are content"),
             count => {

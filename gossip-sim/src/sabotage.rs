@@ -61,6 +61,12 @@ pub enum Bug {
     RepeatsEnds,
     /// The node loses messages that it confirmed.
     LosesMessages,
+    /// The node answers everything that comes from outsiders, at twice its length.
+    AnswersStrangers,
+    /// The node takes what is not sealed, in a sealed cluster.
+    TakesPlaintext,
+    /// The node starts again as if it had never stopped: in the epoch that it had.
+    RepeatsEpochs,
     /// The node panics.
     Panics,
 }

@@ -19,6 +19,7 @@ pub use file::ScenarioError;
 pub use quantity::{Expected, Select, Share, SignedSpan, Span};
 
 use crate::fault::{Action, Fault};
+use crate::keys;
 use crate::link::{Latency, Link};
 use crate::partition::NodeSet;
 use crate::sabotage::Sabotage;
@@ -44,6 +45,9 @@ pub struct Scenario {
     pub seeds: u32,
     /// How the nodes at the start come together.
     pub start: Start,
+    /// Whether all packets are sealed, with keys that follow from the seed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
     /// The ways between nodes.
     pub link: Link,
     /// Settings that differ from the preset.
@@ -105,6 +109,7 @@ impl Default for Scenario {
             duration: Span::secs(60),
             seeds: 3,
             start: Start::Joined,
+            sealed: false,
             link: Link::default(),
             settings: Settings::default(),
             workload: None,
@@ -184,7 +189,7 @@ impl Scenario {
         Self { name: name.into(), nodes, ..Self::default() }
     }
 
-    /// The settings of the nodes.
+    /// The settings of the nodes. Those of sealed ones have a key that is in no run.
     pub fn config(&self) -> Config {
         const CLUSTER: &str = "simulated";
         fn span(target: &mut Duration, setting: Option<Span>) {
@@ -207,6 +212,7 @@ impl Scenario {
         config.gossip_fanout = settings.gossip_fanout.unwrap_or(config.gossip_fanout);
         config.retransmit = settings.retransmit.unwrap_or(config.retransmit);
         config.max_datagram = settings.max_datagram.unwrap_or(config.max_datagram);
+        config.keys = self.sealed.then(|| keys::ring(0));
         config.max_transmits = settings.max_transmits.unwrap_or(config.max_transmits);
         config
     }

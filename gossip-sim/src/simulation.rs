@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Instant;
 
 use crate::app::App;
@@ -53,7 +54,7 @@ impl Simulation {
     /// Puts an application on each virtual node, whenever the node starts; the factory is told the machine's number.
     #[must_use]
     pub fn app<T: App>(self, factory: impl Fn(u32) -> T + 'static) -> Self {
-        let factory: AppFactory = Box::new(move |host| Box::new(factory(host)));
+        let factory: AppFactory = Rc::new(move |host| Box::new(factory(host)));
         Self { factory: Some(factory), ..self }
     }
 
@@ -104,6 +105,7 @@ impl Simulation {
         guarded(&mut world, |world| {
             if !world.oracles.is_full() {
                 world.check_agreement(true);
+                world.compare_at_the_end();
             }
             world.call(&self.checks);
         });

@@ -8,6 +8,7 @@ use std::path::Path;
 use gossip_core::{Delivery, Event, NodeId};
 
 use crate::facts::Subject;
+use crate::history::History;
 use crate::world::Addr;
 
 /// Kinds of what is noted.
@@ -99,6 +100,7 @@ pub(crate) fn delivery(delivery: &Delivery) -> String {
 /// The hash of a run, and the file that tells it line by line, if one is wanted.
 pub(crate) struct Trace {
     hash: Hash,
+    pub(crate) history: History,
     file: Option<BufWriter<File>>,
     /// The first error that writing met; nothing is written after it.
     error: Option<io::Error>,
@@ -106,7 +108,7 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn new() -> Self {
-        Self { hash: Hash::new(), file: None, error: None }
+        Self { hash: Hash::new(), history: History::default(), file: None, error: None }
     }
 
     pub(crate) fn write_to(&mut self, path: &Path) -> io::Result<()> {
@@ -123,10 +125,16 @@ impl Trace {
         self.hash.word(at);
         self.hash.word(u64::from(node) << 8 | u64::from(kind));
         self.hash.word(value);
+        self.history.note(at, node, kind, value);
     }
 
     /// Notes that bytes went to or came from `node`.
     pub(crate) fn note_bytes(&mut self, at: u64, node: u32, kind: u8, bytes: &[u8]) {
+        if kind == MESSAGE && self.history.is_kept() {
+            let mut content = Hash::new();
+            content.bytes(bytes);
+            self.history.note(at, node, kind, content.value());
+        }
         self.hash.word(at);
         self.hash.word(u64::from(node) << 8 | u64::from(kind));
         self.hash.bytes(bytes);

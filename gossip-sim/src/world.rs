@@ -4,6 +4,9 @@ mod act;
 mod connect;
 mod deliveries;
 mod hand;
+mod keys;
+mod mirror;
+mod outsider;
 mod preload;
 mod pump;
 mod send;
@@ -13,9 +16,10 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
+use std::rc::Rc;
 
 use bytes::BytesMut;
-use gossip_core::Node;
+use gossip_core::{Channel, Node};
 
 use crate::app::App;
 use crate::facts::{Facts, Person, Status};
@@ -23,6 +27,7 @@ use crate::host::Host;
 use crate::link::Path;
 use crate::metrics::Metrics;
 use crate::oracle::{Failure, Oracle, Oracles};
+use crate::outsider::Outsiders;
 use crate::packet::{PacketId, Pool};
 use crate::queue::{Class, Queue};
 use crate::random::{Purpose, Random};
@@ -101,6 +106,16 @@ pub(crate) enum What {
     Noise {
         fault: u32,
     },
+    /// Packets of an outsider for each of his victims.
+    Intrude {
+        fault: u32,
+    },
+    /// What an outsider sent arrives.
+    Intrusion {
+        host: u32,
+        packet: PacketId,
+        channel: Channel,
+    },
     /// A node starts and joins.
     Start {
         host: u32,
@@ -126,7 +141,7 @@ pub(crate) enum What {
 }
 
 /// Makes the application of each virtual node.
-pub(crate) type AppFactory = Box<dyn Fn(u32) -> Box<dyn App>>;
+pub(crate) type AppFactory = Rc<dyn Fn(u32) -> Box<dyn App>>;
 
 /// A cluster of real nodes in virtual time.
 ///
@@ -134,6 +149,7 @@ pub(crate) type AppFactory = Box<dyn Fn(u32) -> Box<dyn App>>;
 /// its nodes in between, to use them, and to strike them with faults.
 pub struct World {
     pub(crate) scenario: Scenario,
+    seed: u64,
     pub(crate) facts: Facts,
     pub(crate) hosts: Vec<Host>,
     /// Which machine has an address.
@@ -155,6 +171,11 @@ pub struct World {
     buffer: BytesMut,
     factory: Option<AppFactory>,
     traffic: Traffic,
+    outsiders: Outsiders,
+    /// The same without outsiders, to compare with.
+    mirror: Option<Box<Self>>,
+    /// This is such a world.
+    is_mirror: bool,
     /// Whether the sabotage of the scenario is in effect.
     sabotaged: bool,
     /// What is happening.
@@ -181,8 +202,11 @@ impl World {
     pub(crate) fn with_apps(scenario: &Scenario, seed: u64, factory: Option<AppFactory>) -> Result<Self, Problem> {
         scenario.check()?;
         let scenario = scenario.expanded(seed);
+        let mut facts = Facts::new(&scenario);
+        facts.config.keys = scenario.sealed.then(|| crate::keys::ring(seed));
         let world = Self {
-            facts: Facts::new(&scenario),
+            facts,
+            seed,
             hosts: Vec::new(),
             addresses: Vec::new(),
             queue: Queue::new(),
@@ -201,6 +225,9 @@ impl World {
             buffer: BytesMut::with_capacity(64 << 10),
             factory,
             traffic: Traffic::new(seed),
+            outsiders: Outsiders::new(seed),
+            mirror: None,
+            is_mirror: false,
             sabotaged: false,
             current: None,
             calls: 0,
@@ -212,6 +239,7 @@ impl World {
 
     /// Sets all machines up and starts the first nodes.
     pub(crate) fn populate(&mut self) {
+        self.set_up_mirror();
         for _ in 0..self.scenario.machines() {
             let host = u32::try_from(self.hosts.len()).expect("the scenario bounds the number of nodes");
             self.hosts.push(Host::new());
@@ -294,6 +322,7 @@ impl World {
             | What::Timer { host }
             | What::Unreachable { host, .. }
             | What::Start { host }
+            | What::Intrusion { host, .. }
             | What::Wake { host } => Some(host),
             _ => None,
         }
@@ -347,6 +376,8 @@ impl World {
             What::End { fault } => self.end(fault),
             What::Flip { fault, closes } => self.flip(fault, closes),
             What::Noise { fault } => self.make_noise(fault),
+            What::Intrude { fault } => self.intrude(fault),
+            What::Intrusion { host, packet, channel } => self.meet_intrusion(host, packet, channel),
             What::Start { host } => self.start_and_join(host),
             What::Wake { host } => self.wake(host),
             What::Work => self.do_work(),

@@ -215,6 +215,36 @@ fn a_reliable_message_that_is_lost_without_a_word() {
     finds(Oracle::Requests, &planted(Bug::LosesMessages, 4, MESSAGES));
 }
 
+/// A sealed cluster with an outsider who does this.
+fn hostile(bug: Bug, tactics: &str) -> Scenario {
+    let outsider = format!("outsider = {{ nodes = \"all\", per_second = 40, tactics = [{tactics}] }}");
+    let crash = "[[fault]]\nat = \"4s\"\nlasts = \"2s\"\ndo = { crash = { nodes = [4] } }\n";
+    let fault = format!("[[fault]]\nat = \"1s\"\nlasts = \"15s\"\ndo = {{ {outsider} }}\n");
+    let mut scenario = planted(bug, 4, &format!("sealed = true\n{BROADCASTS}until = \"15s\"\n{crash}{fault}"));
+    scenario.duration = Span::secs(16);
+    scenario
+}
+
+#[test]
+fn a_node_that_answers_what_does_not_open() {
+    let strangers = hostile(Bug::AnswersStrangers, "\"replay\", \"flood\"");
+    finds(Oracle::Harmless, &strangers);
+    // Who is answered is not the outsider, but a member that he took the address of.
+    let spoof = run(&hostile(Bug::AnswersStrangers, "\"spoof\""));
+    let differs = |failure: &gossip_sim::Failure| failure.message.contains("would not happen without outsiders");
+    assert!(spoof.oracle_failures.iter().any(differs), "{spoof}");
+}
+
+#[test]
+fn a_node_that_takes_plaintext() {
+    finds(Oracle::Harmless, &hostile(Bug::TakesPlaintext, "\"forge\""));
+}
+
+#[test]
+fn a_node_that_takes_what_was_recorded_before_it_started_again() {
+    finds(Oracle::Harmless, &hostile(Bug::RepeatsEpochs, "\"replay\""));
+}
+
 /// Thirty harmless faults around the bug: at least nine in ten are gone, and what is left still fails in the same way.
 fn shrinks(bug: Bug, node: u32, faults: &str) {
     let mut scenario = planted(bug, node, faults);

@@ -90,3 +90,73 @@ fn a_partition_can_be_watched_from_the_inside() {
     assert_eq!((live(&world, 0), live(&world, 5)), (Some(6), Some(6)));
     assert_eq!(world.failures(), []);
 }
+
+#[test]
+fn a_sealed_cluster_starts_joined_and_costs_as_many_packets_as_another() {
+    let report = run("idle", |scenario| {
+        (scenario.nodes, scenario.duration, scenario.sealed) = (40, Span::secs(10), true);
+    });
+    assert!(report.passed() && (1.9..2.1).contains(&report.datagrams_per_node_s), "{report}");
+    assert_eq!((report.converged_ms, report.suspected), (Some(0.0), 0), "{report}");
+}
+
+#[test]
+fn a_sealed_cluster_holds_all_rules_while_its_nodes_come_and_go() {
+    let text = "nodes = 8\nsealed = true\nstart = \"storm\"\nduration = \"20s\"\n\
+        [[fault]]\nat = \"3s\"\nlasts = \"2s\"\ndo = { crash = { nodes = [1] } }\n\
+        [[fault]]\nat = \"3s\"\nlasts = \"2s\"\ndo = { leave = { nodes = [2] } }\n\
+        [[fault]]\nat = \"4s\"\ndo = { join = { nodes = 2 } }\n";
+    let scenario = Scenario::parse(text, "x").expect("it is right");
+    let report = Simulation::new(scenario).seed(1).run().expect("it is right");
+    assert!(report.passed() && report.converged_ms.is_some(), "{report}");
+}
+
+#[test]
+fn a_key_changes_under_loss_and_no_broadcast_is_lost_and_nobody_suspected() {
+    let scenario = Scenario::builtin("rotation").expect("it is built in");
+    let report = Simulation::new(scenario.clone()).seed(5).run().expect("the scenario is right");
+    assert!(report.passed(), "{report}");
+    assert_eq!((report.suspected, report.dead), (0, 0), "{report}");
+    let broadcasts = report.messages.broadcasts;
+    assert!(broadcasts >= 20 * 20 && report.messages.broadcast_delivered == Some(1.0), "{report}");
+    let mut world = World::new(&scenario, 5).expect("the scenario is right");
+    let keys = |world: &World| -> Vec<Vec<_>> {
+        (0..20).filter_map(|node| world.node(node)).map(|node| node.key_ids().collect()).collect()
+    };
+    let before = keys(&world);
+    world.run_for(Span::secs(30));
+    let after = keys(&world);
+    assert!(before.iter().all(|ring| ring.len() == 1 && *ring == before[0]), "{before:?}");
+    assert!(after.iter().all(|ring| ring.len() == 1 && *ring == after[0]) && after[0] != before[0], "{after:?}");
+}
+
+#[test]
+fn a_node_that_was_down_during_a_change_of_keys_comes_back_with_what_it_had() {
+    let rotate = |at: &str, step: &str, key: u32| {
+        format!("[[fault]]\nat = \"{at}\"\ndo = {{ rotate = {{ nodes = \"all\", step = \"{step}\", key = {key} }} }}\n")
+    };
+    let crash = "[[fault]]\nat = \"2s\"\nlasts = \"20s\"\ndo = { crash = { nodes = [3] } }\n";
+    let text = format!(
+        "nodes = 6\nsealed = true\nduration = \"90s\"\n{crash}{}{}",
+        rotate("4s", "install", 1),
+        rotate("6s", "use", 1)
+    );
+    let scenario = Scenario::parse(&text, "x").expect("it is right");
+    let mut world = World::new(&scenario, 1).expect("it is right");
+    world.run_for(Span::secs(90));
+    let rings: Vec<usize> = (0..6).filter_map(|node| world.node(node)).map(|node| node.key_ids().count()).collect();
+    assert_eq!(rings, [2, 2, 2, 1, 2, 2]);
+    assert!(
+        (0..6).all(|host| world.node(host).is_some_and(|node| node.live_count() == 6)),
+        "it is answered in its key"
+    );
+    assert_eq!(world.failures(), []);
+}
+
+#[test]
+fn keys_are_only_changed_where_there_are_keys() {
+    let text =
+        "nodes = 6\n[[fault]]\nat = \"4s\"\ndo = { rotate = { nodes = \"all\", step = \"install\", key = 1 } }\n";
+    let error = Scenario::parse(text, "x").expect_err("it has no keys").to_string();
+    assert!(error.contains("fault[0].do.rotate") && error.contains("sealed = true"), "{error}");
+}

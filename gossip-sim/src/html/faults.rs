@@ -118,7 +118,7 @@ fn label(fault: &FaultSpan) -> String {
 fn class(name: &str) -> &'static str {
     match name {
         "split" | "cut" | "flip_flop" | "impair" => "blue",
-        "join" | "twin" | "noise" => "teal",
+        "join" | "twin" | "noise" | "rotate" => "teal",
         _ => "red",
     }
 }

@@ -21,7 +21,7 @@ pub struct Chaos {
     pub longest: Span,
     /// Share of crashes from which nodes do not come back.
     pub for_ever: Share,
-    /// Kinds to draw from. Left out: all but [`Twin`](Kind::Twin).
+    /// Kinds to draw from. Left out: all but [`Twin`](Kind::Twin) and [`Outsider`](Kind::Outsider).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<Kind>,
 }
@@ -56,6 +56,7 @@ pub enum Kind {
     FlipFlop,
     Impair,
     Noise,
+    Outsider,
 }
 
 const ALL: [Kind; 11] = [
@@ -154,6 +155,12 @@ impl Draw<'_> {
                 one_way: self.random.below(2) == 0,
             },
             Kind::Impair => Action::Impair { nodes: self.some(self.nodes / 2), with: None, link: self.link() },
+            Kind::Outsider => Action::Outsider {
+                nodes: self.some(3),
+                per_second: self.random.between(1, 200) as u32,
+                sees: None,
+                tactics: Vec::new(),
+            },
             Kind::Noise => Action::Noise { nodes: self.some(3), per_second: self.random.between(1, 60) as u32 },
         }
     }

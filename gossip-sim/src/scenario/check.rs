@@ -129,6 +129,7 @@ impl Scenario {
                     | Action::Twin { .. }
                     | Action::Clock { .. }
                     | Action::Impair { .. }
+                    | Action::Rotate { .. }
             );
             require(may_last, format!("fault[{index}]"), "`lasts`, as this fault has to end")?;
         }
@@ -157,9 +158,10 @@ impl Scenario {
                 let fits = drift_ppm.is_none_or(|ppm| (-500_000..=500_000).contains(&ppm));
                 require(fits, format!("{base}.drift_ppm"), "-500000 to 500000")
             }
-            Action::Noise { per_second, .. } => {
+            Action::Noise { per_second, .. } | Action::Outsider { per_second, .. } => {
                 require((1..=100_000).contains(per_second), format!("{base}.per_second"), "1 to 100000 packets")
             }
+            Action::Rotate { .. } => require(self.sealed, base, "`sealed = true` in the scenario: it has no keys"),
             Action::Impair { link, .. } => check_link(link, &format!("{base}.link")),
             _ => Ok(()),
         }

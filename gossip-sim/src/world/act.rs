@@ -74,6 +74,12 @@ impl World {
                     self.spoil_clock(host, wall.map_or(0, crate::scenario::SignedSpan::as_micros), leap);
                 }
             }
+            Action::Rotate { nodes, step, key } => {
+                for host in nodes_of(&nodes) {
+                    self.rotate(host, step, key);
+                }
+            }
+            Action::Outsider { sees, .. } => self.let_outsiders_in(fault, sees.as_ref()),
             Action::Noise { .. } => self.queue.push(self.facts.now, Class::Fault, What::Noise { fault }),
             Action::Split { .. } | Action::Cut { .. } | Action::FlipFlop { .. } | Action::Impair { .. } => {
                 self.spoil_links(fault, &entry.action);
@@ -172,7 +178,8 @@ impl World {
             Action::Impair { .. } => {
                 self.impairments.remove(&fault);
             }
-            Action::Join { .. } | Action::Noise { .. } => {}
+            Action::Outsider { .. } => self.outsiders.end(fault),
+            Action::Join { .. } | Action::Noise { .. } | Action::Rotate { .. } => {}
         }
         self.look_for_trouble();
     }

@@ -37,6 +37,7 @@ impl World {
             self.scenario.fault.pop();
             return checked;
         }
+        self.stop_comparing();
         self.echoes = super::Echoes::new(&self.scenario);
         self.queue.push(self.facts.now, Class::Fault, What::Begin { fault: newest as u32 });
         Ok(())
@@ -48,6 +49,7 @@ impl World {
         if self.facts.people.get(host as usize)?.pauses > 0 {
             return None;
         }
+        self.stop_comparing();
         let state = self.hosts.get_mut(host as usize)?;
         let local = state.clock.read(self.facts.now);
         let result = act(state.node.as_mut()?, local);

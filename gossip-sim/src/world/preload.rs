@@ -4,6 +4,8 @@
 //! handed the collector's answer: real bytes through the public face. The collector is a double of one of the nodes,
 //! so that nobody learns of a member that does not exist, and it is dropped afterwards with the news it would tell.
 
+mod sealed;
+
 use bytes::BytesMut;
 use gossip_core::{Identity, Instant, Node};
 
@@ -33,6 +35,10 @@ impl World {
         // A double's own answer would come from a node to itself: it takes two of them to reach everybody. The other
         // seeds are heard of as well, or each node would ask them once for what it knows already.
         let doubles = self.facts.seeds.clamp(2, nodes);
+        if self.scenario.sealed {
+            self.preload_sealed(doubles);
+            return;
+        }
         let questions = self.ask_all(doubles);
         for double in 0..doubles {
             let answer = self.collect(double, &questions);
@@ -67,19 +73,26 @@ impl World {
     /// The table of all nodes, as the double of `double` tells it.
     fn collect(&self, double: u32, questions: &[(u32, Addr, Vec<u8>)]) -> Vec<Vec<u8>> {
         let local = self.hosts[double as usize].clock.read(self.facts.now);
-        let person = self.facts.person(double);
-        let (address, epoch) = (person.address, person.epoch);
-        let tags = self.facts.tags_of(double).map(str::to_owned);
-        let identity = Identity::new(Subject { host: double, renamed: 0 }.id(), address, epoch).with_tags(tags);
-        let mut config = self.facts.config.clone();
-        (config.max_transmits, config.chunk) = (ANSWERS, CHUNK);
-        let mut collector = Node::new(identity, config, [1; 32], local).expect("the settings were checked");
+        let address = self.facts.person(double).address;
+        let mut collector = self.collector(double, ANSWERS);
         for (host, _, question) in questions.iter().filter(|(_, to, _)| *to == address) {
             let mut question = question.clone();
             collector.handle_message(local, self.facts.person(*host).address, &mut question);
             while collector.poll_event().is_some() {}
         }
         answer_of(&mut collector, local)
+    }
+
+    /// A double of `double` that prepares at most so many answers.
+    fn collector(&self, double: u32, answers: usize) -> Node<Addr> {
+        let local = self.hosts[double as usize].clock.read(self.facts.now);
+        let person = self.facts.person(double);
+        let tags = self.facts.tags_of(double).map(str::to_owned);
+        let id = Subject { host: double, renamed: 0 }.id();
+        let identity = Identity::new(id, person.address, person.epoch).with_tags(tags);
+        let mut config = self.facts.config.clone();
+        (config.max_transmits, config.chunk) = (answers, CHUNK);
+        Node::new(identity, config, [1; 32], local).expect("the settings were checked")
     }
 
     fn take_in(&mut self, host: u32, from: u32, answer: &[Vec<u8>]) {

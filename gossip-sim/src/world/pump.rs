@@ -37,6 +37,7 @@ impl World {
             self.settle(host);
             return;
         }
+        self.overhear(host, &waiting);
         self.trace.note(now, host, trace::RECEIVED, u64::from(from));
         if self.trace.is_told() {
             let size = self.pool.packet(packet).bytes.len();
@@ -304,6 +305,11 @@ impl World {
     }
 
     fn is_spun(&self, host: u32) -> bool {
-        self.sabotaged && self.scenario.sabotage.as_ref().is_some_and(|it| it.bug == Bug::Spins && it.node == host)
+        self.has_bug(host, Bug::Spins)
+    }
+
+    /// Whether this bug is in effect in the node of a machine.
+    pub(super) fn has_bug(&self, host: u32, bug: Bug) -> bool {
+        self.sabotaged && self.scenario.sabotage.as_ref().is_some_and(|it| it.bug == bug && it.node == host)
     }
 }

@@ -93,6 +93,10 @@ impl World {
         let address = self.facts.person(host).address;
         let packet = self.pool.store(&self.buffer, address, Kind::Gossip);
         for &to in &transmit.to {
+            if self.answer_outsider(host, to, transmit.channel) {
+                continue;
+            }
+            self.trace.history.sent(self.facts.now, host, to, transmit.channel, transmit.size);
             if self.trace.is_told() {
                 let (size, channel) = (transmit.size, transmit.channel);
                 self.trace.tell(self.facts.now, format_args!("node {host} sends {size} bytes to {to} ({channel:?})"));

@@ -96,21 +96,31 @@ impl World {
     /// Creates the node of a machine.
     fn start_node(&mut self, host: u32) {
         let now = self.facts.now;
+        let keys = self.ring_of(host);
+        let planted = self.scenario.sabotage.as_ref().filter(|it| it.node == host).map(|it| it.bug);
+        let is_bug = |bug| planted == Some(bug);
         let state = &mut self.hosts[host as usize];
-        let epoch = Epoch::new(state.clock.wall_ms(now), self.nodes.next() as u32);
+        let mut epoch = Epoch::new(state.clock.wall_ms(now), self.nodes.next() as u32);
+        if is_bug(Bug::RepeatsEpochs) && state.life > 0 {
+            epoch = self.facts.person(host).epoch;
+        }
         let mut seed = [0; 32];
         self.nodes.fill(&mut seed);
         let id = self.facts.subject(host).id();
         let tags = self.facts.tags_of(host).map(str::to_owned);
         let mut identity = Identity::new(id, self.facts.person(host).address, epoch).with_tags(tags);
-        if self.scenario.sabotage.as_ref().is_some_and(|it| it.bug == Bug::WearsAllTags && it.node == host) {
+        if is_bug(Bug::WearsAllTags) {
             identity = identity.with_tags(self.facts.tags.keys().cloned());
         }
         let mut config = self.facts.config.clone();
-        if self.scenario.sabotage.as_ref().is_some_and(|it| it.bug == Bug::FatPackets && it.node == host) {
+        config.keys = keys;
+        if is_bug(Bug::FatPackets) {
             config.max_datagram = 60_000;
         }
-        if self.scenario.sabotage.as_ref().is_some_and(|it| it.bug == Bug::HoardsPackets && it.node == host) {
+        if is_bug(Bug::TakesPlaintext) {
+            config.plaintext = gossip_core::Plaintext::Accept;
+        }
+        if is_bug(Bug::HoardsPackets) {
             config.max_transmits = 100_000;
         }
         let node = Node::new(identity, config, seed, state.clock.read(now));
@@ -161,6 +171,7 @@ impl World {
         if let Some(node) = &self.hosts[host as usize].node {
             self.metrics.costs.add(host, &node.stats());
         }
+        self.keep_ring(host);
         let state = &mut self.hosts[host as usize];
         (state.node, state.app, state.deadline, state.armed) = (None, None, u64::MAX, u64::MAX);
         state.postponed.leave = false;

@@ -30,6 +30,7 @@ impl World {
         self.check_agreement(false);
         let nodes = self.hosts.iter().filter_map(|host| host.node.as_ref());
         self.metrics.sample(&self.facts, nodes);
+        self.compare_with_mirror();
     }
 
     /// Whether the nodes agree now, and if they should but do not, a failure.
