@@ -2,7 +2,8 @@
 //! framing, addresses and their resolution, the commands of handles, and what handles show.
 //!
 //! Applications use an adapter, such as `gossip-tokio`, which names the [`Cluster`] of its runtime. A new adapter
-//! implements [`Runtime`] and the socket traits beside it, and decides nothing. The same program runs on each:
+//! implements [`Runtime`] and the socket traits beside it, and decides nothing: [`bind_udp`], [`bind_tcp`] and
+//! [`UdpDatagrams`] do for it what is the same for all. The same program runs on each:
 //!
 //! ```
 //! use gossip_driver::{Cluster, Config, Runtime};
@@ -23,6 +24,7 @@
 //! own queue and nobody's time.
 
 mod address;
+mod bind;
 mod callback;
 mod calls;
 mod cluster;
@@ -30,6 +32,7 @@ mod codec;
 mod command;
 mod config;
 mod error;
+pub mod face;
 mod framing;
 mod gather;
 mod group;
@@ -44,6 +47,7 @@ mod losses;
 mod memory;
 mod message;
 mod messages;
+mod offload;
 mod outbound;
 mod payload;
 mod pump;
@@ -59,11 +63,13 @@ mod sockets;
 mod start;
 mod stats;
 mod subscribe;
+mod udp;
 mod waiting;
 
 use std::net::SocketAddr;
 
 pub use address::{AddressError, AddressProblem, DEFAULT_PORT, Endpoint};
+pub use bind::{bind_tcp, bind_udp, prepare_connected};
 pub use cluster::{Cluster, LeaveReport, WeakCluster};
 #[cfg(feature = "json")]
 pub use codec::Json;
@@ -94,6 +100,7 @@ pub use runtime::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
 pub use subscribe::{CallbackId, Events};
+pub use udp::{Descriptor, UdpDatagrams, UdpReadiness};
 
 /// What a [`Codec`] writes from and reads with.
 pub use erased_serde;

@@ -3,23 +3,20 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{SocketAddr, ToSocketAddrs as _};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
-use gossip_driver::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use gossip_driver::{
+    Listener, Runtime, SocketBuffers, Timer, UdpDatagrams, UdpReadiness, bind_tcp, bind_udp, prepare_connected,
+};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
-use tracing::debug;
-
-use crate::offload::{Offload, Trust};
-
-/// Connections that the kernel may hold before they are accepted.
-const BACKLOG: i32 = 1_024;
 
 /// The tokio runtime that a node runs in. Its I/O and time drivers must be enabled (`enable_all`).
 #[derive(Clone, Debug)]
@@ -54,35 +51,20 @@ impl Runtime for Tokio {
     }
 
     fn bind_datagrams(&self, address: SocketAddr, buffers: SocketBuffers) -> io::Result<TokioDatagrams> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        prepare(&socket, address)?;
-        enlarge(&socket, buffers);
-        socket.bind(&SockAddr::from(address))?;
+        let socket = bind_udp(address, buffers)?;
         let _context = self.handle.enter();
-        let socket = UdpSocket::from_std(socket.into())?;
-        let offload = Offload::of(&socket);
-        Ok(TokioDatagrams { socket, offload, trust: Trust::default() })
+        Ok(UdpDatagrams::new(TokioUdp(UdpSocket::from_std(socket)?)))
     }
 
     fn bind_listener(&self, address: SocketAddr) -> io::Result<TokioListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        prepare(&socket, address)?;
-        // Elsewhere the option would let two processes share the port.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
-        socket.bind(&SockAddr::from(address))?;
-        socket.listen(BACKLOG)?;
+        let listener = bind_tcp(address)?;
         let _context = self.handle.enter();
-        Ok(TokioListener(TcpListener::from_std(socket.into())?))
+        Ok(TokioListener(TcpListener::from_std(listener)?))
     }
 
-    async fn connect(&self, address: SocketAddr) -> io::Result<Self::Stream> {
+    async fn connect(&self, address: SocketAddr) -> io::Result<TokioStream> {
         let stream = TcpStream::connect(address).await?;
-        // Where nobody listens, the system may have chosen the very port as that of this end: TCP connects it to itself.
-        if stream.local_addr()? == stream.peer_addr()? {
-            return Err(io::Error::new(ErrorKind::ConnectionRefused, "nobody listens there"));
-        }
-        stream.set_nodelay(true)?;
+        prepare_connected(&stream)?;
         Ok(TokioStream(stream))
     }
 
@@ -94,111 +76,63 @@ impl Runtime for Tokio {
     }
 }
 
-fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
-    socket.set_nonblocking(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    Ok(())
-}
-
-fn enlarge(socket: &Socket, wanted: SocketBuffers) {
-    let granted = [
-        ("receive", wanted.receive, socket.set_recv_buffer_size(wanted.receive), socket.recv_buffer_size()),
-        ("send", wanted.send, socket.set_send_buffer_size(wanted.send), socket.send_buffer_size()),
-    ];
-    for (buffer, wanted, set, size) in granted {
-        match (set, size) {
-            (Ok(()), Ok(size)) if size >= wanted => {}
-            (set, size) => debug!(
-                buffer,
-                wanted,
-                granted = size.unwrap_or(0),
-                refused = set.is_err(),
-                "the system grants a smaller UDP buffer; raise net.core.rmem_max and wmem_max to avoid loss in bursts"
-            ),
-        }
-    }
-}
+/// A UDP socket of tokio's, with several datagrams in one call where the system can.
+pub type TokioDatagrams = UdpDatagrams<TokioUdp>;
 
 /// A UDP socket of tokio's.
 #[derive(Debug)]
-pub struct TokioDatagrams {
-    socket: UdpSocket,
-    offload: Offload,
-    trust: Trust,
+pub struct TokioUdp(UdpSocket);
+
+#[cfg(unix)]
+impl AsFd for TokioUdp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }
 
-impl Datagrams for TokioDatagrams {
-    fn poll_receive(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-        let received = self.poll_receive_batch(cx, buffer);
-        received.map_ok(|Batch { length, segment, from }| (length.min(segment), from))
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], to: SocketAddr) -> Poll<io::Result<()>> {
-        let sent = unconstrained(cx, |cx| self.socket.poll_send_to(cx, bytes, to));
-        if let Poll::Ready(Ok(_)) = sent {
-            self.trust.went_alone();
-        }
-        sent.map_ok(|_| ())
-    }
-
-    fn poll_receive_batch(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<Batch>> {
-        let Self { socket, offload, .. } = self;
+impl UdpReadiness for TokioUdp {
+    fn poll_receive_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut receive: impl FnMut(&Self) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
         unconstrained(cx, |cx| {
             loop {
-                ready!(socket.poll_recv_ready(cx))?;
-                match socket.try_io(Interest::READABLE, || offload.receive(socket, buffer)) {
+                ready!(self.0.poll_recv_ready(cx))?;
+                match self.0.try_io(Interest::READABLE, || receive(self)) {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    received => return Poll::Ready(received),
+                    outcome => return Poll::Ready(outcome),
                 }
             }
         })
     }
 
-    fn max_batch(&self) -> usize {
-        if self.trust.is_worth_a_try() { self.offload.max_batch() } else { 1 }
-    }
-
-    fn poll_send_batch(
+    fn poll_send_with<T>(
         &mut self,
         cx: &mut Context<'_>,
-        bytes: &[u8],
-        segment: usize,
-        to: SocketAddr,
-    ) -> Poll<io::Result<usize>> {
-        let first = &bytes[..segment.min(bytes.len())];
-        let is_batch = first.len() < bytes.len() && self.max_batch() > 1;
-        if is_batch {
-            let Self { socket, trust, .. } = self;
-            let sent = unconstrained(cx, |cx| {
-                loop {
-                    ready!(socket.poll_send_ready(cx))?;
-                    match socket.try_io(Interest::WRITABLE, || Offload::send(socket, bytes, segment, to)) {
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                        sent => return Poll::Ready(sent),
-                    }
+        mut send: impl FnMut(&Self) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        unconstrained(cx, |cx| {
+            loop {
+                ready!(self.0.poll_send_ready(cx))?;
+                match self.0.try_io(Interest::WRITABLE, || send(self)) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    outcome => return Poll::Ready(outcome),
                 }
-            });
-            match sent {
-                // What is refused as a batch may still go one by one.
-                Poll::Ready(Err(_)) => {}
-                Poll::Ready(Ok(_)) => {
-                    trust.accepted();
-                    return sent;
-                }
-                Poll::Pending => return Poll::Pending,
             }
-        }
-        let sent = self.poll_send(cx, first, to);
-        if is_batch && matches!(sent, Poll::Ready(Ok(()))) {
-            self.trust.refused(bytes.len().div_ceil(segment));
-        }
-        sent.map_ok(|()| first.len())
+        })
+    }
+
+    fn receive_one(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.0.try_recv_from(buffer)
+    }
+
+    fn send_one(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+        self.0.try_send_to(bytes, to)
     }
 
     fn local_address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.0.local_addr()
     }
 }
 
@@ -274,85 +208,5 @@ impl Timer for TokioTimer {
 
     fn poll_fired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().poll(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn local(port: u16) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], port))
-    }
-
-    #[tokio::test]
-    async fn what_lies_in_the_socket_is_read_to_its_end_in_one_go() {
-        const MANY: usize = 300;
-        let tokio = Tokio::current().unwrap();
-        let buffers = SocketBuffers { receive: 1 << 20, send: 1 << 20 };
-        let mut socket = tokio.bind_datagrams(local(0), buffers).unwrap();
-        let to = socket.local_address().unwrap();
-        let sender = std::net::UdpSocket::bind(local(0)).unwrap();
-        let mut buffer = [0; 16];
-        // The first one shows that the socket is ready.
-        sender.send_to(b"x", to).unwrap();
-        poll_fn(|cx| socket.poll_receive(cx, &mut buffer)).await.unwrap();
-        for _ in 0..MANY {
-            sender.send_to(b"x", to).unwrap();
-        }
-        let read = poll_fn(|cx| {
-            let mut read = 0;
-            while socket.poll_receive(cx, &mut buffer).is_ready() {
-                read += 1;
-            }
-            if read == 0 { Poll::Pending } else { Poll::Ready(read) }
-        });
-        assert_eq!(read.await, MANY);
-    }
-
-    #[tokio::test]
-    async fn datagrams_that_leave_together_arrive_as_they_are() {
-        let tokio = Tokio::current().unwrap();
-        let buffers = SocketBuffers { receive: 1 << 20, send: 1 << 20 };
-        let mut receiver = tokio.bind_datagrams(local(0), buffers).unwrap();
-        let mut sender = tokio.bind_datagrams(local(0), buffers).unwrap();
-        let to = receiver.local_address().unwrap();
-        let from = sender.local_address().unwrap();
-        let sent: Vec<Vec<u8>> =
-            (0..50_u8).map(|number| vec![number; if number == 49 { 700 } else { 1_000 }]).collect();
-        let mut rest = &sent.concat()[..];
-        while !rest.is_empty() {
-            let gone = poll_fn(|cx| sender.poll_send_batch(cx, rest, 1_000, to)).await.unwrap();
-            rest = &rest[gone..];
-        }
-        let (mut arrived, mut buffer) = (Vec::new(), vec![0; 65_535]);
-        while arrived.len() < sent.len() {
-            let batch = poll_fn(|cx| receiver.poll_receive_batch(cx, &mut buffer)).await.unwrap();
-            assert_eq!(batch.from, from);
-            arrived.extend(buffer[..batch.length].chunks(batch.segment).map(<[u8]>::to_vec));
-        }
-        assert!(arrived == sent);
-    }
-
-    #[tokio::test]
-    async fn a_batch_for_a_receiver_that_cannot_be_changes_nothing_for_others() {
-        let tokio = Tokio::current().unwrap();
-        let mut sender = tokio.bind_datagrams(local(0), SocketBuffers { receive: 1 << 20, send: 1 << 20 }).unwrap();
-        let before = sender.max_batch();
-        for _ in 0..100 {
-            poll_fn(|cx| sender.poll_send_batch(cx, &[7; 3_000], 1_000, local(0))).await.unwrap_err();
-        }
-        assert_eq!(sender.max_batch(), before);
-    }
-
-    #[tokio::test]
-    async fn several_frames_are_written_at_once() {
-        let tokio = Tokio::current().unwrap();
-        let mut listener = tokio.bind_listener(local(0)).unwrap();
-        let mut stream = tokio.connect(listener.local_address().unwrap()).await.unwrap();
-        let _peer = poll_fn(|cx| listener.poll_accept(cx)).await.unwrap();
-        let slices = [IoSlice::new(b"one"), IoSlice::new(b"two")];
-        let written = poll_fn(|cx| Pin::new(&mut stream).poll_write_vectored(cx, &slices)).await;
-        assert_eq!(written.unwrap(), 6);
     }
 }

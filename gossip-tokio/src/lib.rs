@@ -152,26 +152,10 @@
 //! run it inside a network that you trust.
 
 mod io;
-mod offload;
 
-#[cfg(feature = "json")]
-pub use gossip_driver::Json;
-#[cfg(feature = "messagepack")]
-pub use gossip_driver::MessagePack;
-pub use gossip_driver::{
-    AddressError, AddressProblem, Answer, Answers, Audience, Backlog, BroadcastInfo, BroadcastOptions, CallbackId,
-    Cause, Codec, CodecError, CodecName, CommandError, Config, ConfigError, Counter, Counts, Criteria, CriteriaProblem,
-    DEFAULT_PORT, DecodeError, DriverStats, DropReason, Encode, Endpoint, Event, Events, ForgetError, ForgetScope,
-    GroupEvent, HandlerError, HandlerSort, Incarnation, Instant, JoinAccepted, JoinError, JoinFailure,
-    JoinFailureReason, JoinReport, Keeping, Key, KeyError, KeyId, KeyKeeper, KeyReport, KeyRing, KeyRingError,
-    KeyStatus, KeyUse, KeysError, Later, LeaveError, LeaveReport, Member, MemberChange, MemberKeys, MemberState,
-    Message, MessageId, MessageKind, MessageType, Messages, Metadata, MetadataError, NoKeys, NodeId,
-    ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Payload, Phase, PhaseError, Plaintext, Postcard, Raw, Read,
-    Received, RejectReason, Rejected, Reliability, Reply, Request, RequestError, ReservedType, ResolveError, Resolver,
-    Resolving, SeedsError, SendError, Snapshot, StartError, Stats, StopReason, Stranded, Stranding, Suite, Tags, Value,
-    Versions, erased_serde, protocol,
-};
-pub use io::{Tokio, TokioDatagrams, TokioListener, TokioStream, TokioTimer};
+#[doc(inline)]
+pub use gossip_driver::face::*;
+pub use io::{Tokio, TokioDatagrams, TokioListener, TokioStream, TokioTimer, TokioUdp};
 
 /// A node of a cluster, running in tokio.
 pub type Cluster = gossip_driver::Cluster<Tokio>;

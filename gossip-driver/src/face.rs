@@ -1,0 +1,20 @@
+//! What applications need beside the `Cluster` of their runtime. An adapter shows all of it as its own, so that programs
+//! differ in nothing but the name of the crate.
+
+#[cfg(feature = "json")]
+pub use crate::Json;
+#[cfg(feature = "messagepack")]
+pub use crate::MessagePack;
+pub use crate::{
+    AddressError, AddressProblem, Answer, Answers, Audience, Backlog, BroadcastInfo, BroadcastOptions, CallbackId,
+    Cause, Codec, CodecError, CodecName, CommandError, Config, ConfigError, Counter, Counts, Criteria, CriteriaProblem,
+    DEFAULT_PORT, DecodeError, DriverStats, DropReason, Encode, Endpoint, Event, Events, ForgetError, ForgetScope,
+    GroupEvent, HandlerError, HandlerSort, Incarnation, Instant, JoinAccepted, JoinError, JoinFailure,
+    JoinFailureReason, JoinReport, Keeping, Key, KeyError, KeyId, KeyKeeper, KeyReport, KeyRing, KeyRingError,
+    KeyStatus, KeyUse, KeysError, Later, LeaveError, LeaveReport, Member, MemberChange, MemberKeys, MemberState,
+    Message, MessageId, MessageKind, MessageType, Messages, Metadata, MetadataError, NoKeys, NodeId,
+    ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Payload, Phase, PhaseError, Plaintext, Postcard, Raw, Read,
+    Received, RejectReason, Rejected, Reliability, Reply, Request, RequestError, ReservedType, ResolveError, Resolver,
+    Resolving, SeedsError, SendError, Snapshot, StartError, Stats, StopReason, Stranded, Stranding, Suite, Tags, Value,
+    Versions, erased_serde, protocol,
+};
