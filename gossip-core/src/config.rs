@@ -90,7 +90,8 @@ pub struct Config {
     ///
     /// A datagram that outgrows the path's MTU is fragmented and lost more often; 1,400 fits Ethernet with tunnels.
     pub max_datagram: usize,
-    /// Largest stream message in bytes. 64 KiB to 64 MiB.
+    /// Largest stream message in bytes, with all that surrounds its payload: less than 1 KiB, which the presets leave above
+    /// payloads of 4 MiB. 64 KiB to 64 MiB.
     pub max_message: usize,
     /// Target size of one stream message when many member rows are sent. 1 KiB up to a quarter of `max_message`.
     pub chunk: usize,
@@ -162,7 +163,7 @@ impl Config {
             leave_timeout: Duration::from_secs(5),
             retention: Duration::from_hours(1),
             max_datagram: 1_400,
-            max_message: 4 << 20,
+            max_message: (4 << 20) + (1 << 10),
             chunk: 64 << 10,
             max_members: 100_000,
             max_metadata: 64 << 10,
@@ -327,6 +328,15 @@ mod tests {
     fn presets_are_valid() {
         for config in [Config::lan("x"), Config::wan("x"), Config::local("x")] {
             assert_eq!(config.validate(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn payloads_of_four_mebibytes_fit_the_presets() {
+        let ring = KeyRing::new(crate::Key::new(&[1; 32]));
+        for config in [Config::lan("x"), Config::wan("x"), Config { keys: Some(ring), ..Config::lan("x") }] {
+            // One more byte, with which adapters say in what form the payload is.
+            assert!(config.max_payload() > 4 << 20, "{}", config.max_payload());
         }
     }
 

@@ -117,8 +117,8 @@ fn an_unknown_a_dead_and_a_departed_member_are_told_apart_from_a_live_one() {
 #[test]
 fn bytes_for_one_member_and_for_all_are_bounded_and_a_refusal_changes_nothing() {
     let config = with(|config| {
-        config.max_peer_bytes = 4 << 20;
-        config.max_queued_bytes = 6 << 20;
+        config.max_peer_bytes = 5 << 20;
+        config.max_queued_bytes = 7 << 20;
     });
     let mut net = Net::cluster(3, &config);
     let now = net.now;
@@ -128,31 +128,31 @@ fn bytes_for_one_member_and_for_all_are_bounded_and_a_refusal_changes_nothing() 
         let accepted = results.iter().filter(|result| result.is_ok()).count();
         (accepted, results.last().copied().unwrap().unwrap_err())
     };
-    assert_eq!(fill(&mut net, 2), (3, SendError::PeerFull { limit: 4 << 20 }));
-    assert_eq!(fill(&mut net, 3), (2, SendError::QueueFull { limit: 6 << 20 }));
+    assert_eq!(fill(&mut net, 2), (4, SendError::PeerFull { limit: 5 << 20 }));
+    assert_eq!(fill(&mut net, 3), (2, SendError::QueueFull { limit: 7 << 20 }));
     net.settle(0);
     net.run(secs(1));
-    assert_eq!((received(&net, 1).len(), received(&net, 2).len()), (3, 2), "what was accepted arrives");
-    assert_eq!(fill(&mut net, 2).0, 3, "there is room again");
+    assert_eq!((received(&net, 1).len(), received(&net, 2).len()), (4, 2), "what was accepted arrives");
+    assert_eq!(fill(&mut net, 2).0, 4, "there is room again");
 }
 
 #[test]
 fn what_waits_for_its_confirmation_counts_as_on_its_way() {
     let config = with(|config| {
-        config.max_peer_bytes = 4 << 20;
-        config.max_queued_bytes = 4 << 20;
+        config.max_peer_bytes = 5 << 20;
+        config.max_queued_bytes = 5 << 20;
     });
     let mut net = Net::cluster(2, &config);
     net.pause(1);
-    for _ in 0..3 {
+    for _ in 0..4 {
         send(&mut net, 0, 2, payload(1 << 20), Reliability::Reliable).unwrap();
     }
     let full = send(&mut net, 0, 2, payload(1 << 20), Reliability::Reliable);
-    assert_eq!(full, Err(SendError::PeerFull { limit: 4 << 20 }));
+    assert_eq!(full, Err(SendError::PeerFull { limit: 5 << 20 }));
     net.run(Duration::from_millis(500));
     net.resume(1);
     net.run(Duration::from_millis(500));
-    assert_eq!(received(&net, 1).len(), 3);
+    assert_eq!(received(&net, 1).len(), 4);
     send(&mut net, 0, 2, payload(1 << 20), Reliability::Reliable).unwrap();
 }
 

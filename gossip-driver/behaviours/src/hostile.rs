@@ -62,7 +62,7 @@ pub(crate) async fn frames_that_cannot_be_are_counted_by_what_is_wrong_with_them
     let address = nodes[0].address();
     let four_gib = [0xff; 4];
     is_closed_after::<R>(address, &four_gib).await;
-    let too_long = u32::try_from((4 << 20) + 1).unwrap().to_be_bytes();
+    let too_long = u32::try_from((4 << 20) + (1 << 10) + 1).unwrap().to_be_bytes();
     is_closed_after::<R>(address, &too_long).await;
     counted(&nodes[0], Counter::FramesOversized, 2).await;
     is_closed_after::<R>(address, &[0, 0, 0, 1, 7]).await;
