@@ -75,10 +75,10 @@ fn log_unless_closed(error: &std::io::Error) {
 #[derive(Clone, Debug, Default, Args)]
 struct Changes {
     /// Nodes at the start
-    #[arg(long, short)]
+    #[arg(long, short, allow_hyphen_values = true)]
     nodes: Option<u32>,
     /// Virtual time, like 30s or 5m
-    #[arg(long, short)]
+    #[arg(long, short, allow_hyphen_values = true)]
     duration: Option<Span>,
     /// Share of datagrams lost on all links, 0 to 1
     #[arg(long, allow_hyphen_values = true)]

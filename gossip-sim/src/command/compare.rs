@@ -16,7 +16,7 @@ pub(super) struct Compare {
     /// What it wrote now
     new: PathBuf,
     /// How much worse a figure may be, 0 to 1
-    #[arg(long, default_value = "0.1")]
+    #[arg(long, allow_hyphen_values = true, default_value = "0.1")]
     tolerance: Share,
     /// Shows all figures, not only those that are worse
     #[arg(long)]

@@ -37,7 +37,7 @@ pub(super) struct Run {
     #[arg(default_value = "idle")]
     scenario: String,
     /// Everything random follows from it
-    #[arg(long, short, default_value_t = 1)]
+    #[arg(long, short, allow_hyphen_values = true, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
     changes: Changes,

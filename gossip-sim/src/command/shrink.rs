@@ -14,12 +14,12 @@ pub(super) struct Shrink {
     /// Name of a built-in scenario, or a file
     scenario: String,
     /// The seed that fails
-    #[arg(long, short)]
+    #[arg(long, short, allow_hyphen_values = true)]
     seed: u64,
     #[command(flatten)]
     changes: Changes,
     /// Takes the smallest found until then
-    #[arg(long, value_name = "T", default_value = "60s")]
+    #[arg(long, allow_hyphen_values = true, value_name = "T", default_value = "60s")]
     time_limit: Span,
     /// Where the small scenario goes [default: NAME-SEED.toml]
     #[arg(long, short, value_name = "FILE")]

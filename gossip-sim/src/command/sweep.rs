@@ -16,16 +16,16 @@ pub(super) struct Sweep {
     /// Name of a built-in scenario, a file, or `all` for every built-in one
     scenario: String,
     /// Seeds: the first, and the one after the last
-    #[arg(long, value_parser = seeds, value_name = "A..B", default_value = "1..101")]
+    #[arg(long, allow_hyphen_values = true, value_parser = seeds, value_name = "A..B", default_value = "1..101")]
     seeds: (u64, u64),
     /// Threads [default: all cores]
-    #[arg(long, short)]
+    #[arg(long, short, allow_hyphen_values = true)]
     jobs: Option<usize>,
     /// Begins no more runs after this time (for each scenario), like 90s
-    #[arg(long, value_name = "T")]
+    #[arg(long, allow_hyphen_values = true, value_name = "T")]
     time_limit: Option<Span>,
     /// Begins no more runs of a scenario after so many failed
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, allow_hyphen_values = true, default_value_t = 3)]
     failures: usize,
     #[command(flatten)]
     changes: Changes,
