@@ -4,14 +4,20 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use crate::NodeAddress;
+use crate::node_address::STREAM;
+
 /// The port used where none is given.
 pub const DEFAULT_PORT: u16 = 7979;
 
 /// A host and a port, as written: `10.0.0.1:7979`, `[fd00::1]:7979`, `host.example:7979`, or any of the hosts alone,
-/// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets.
+/// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets. With `tcp://` before it, it is that
+/// of a node that is reached by connections alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     text: String,
+    /// Reached by connections alone.
+    is_stream: bool,
     host: Host,
     port: Option<u16>,
 }
@@ -54,6 +60,18 @@ pub enum AddressProblem {
     /// A kind of address that this version cannot use.
     #[error("addresses that begin with {0:?} are not supported yet; write host:port")]
     Unsupported(String),
+    /// The address of a node that is not numeric.
+    #[error("expected an IP address and a port, as in 10.0.0.1:7979 or [::1]:7979")]
+    NotNumeric,
+    /// What follows `dial-only:` is not the id of a node.
+    #[error("expected dial-only: and the id of the node")]
+    NodeId,
+    /// Not the URL of a WebSocket.
+    #[error("expected a URL that begins with ws:// or wss://")]
+    Url,
+    /// A URL that is too long to travel.
+    #[error("the URL is longer than {} bytes", crate::WebAddress::LONGEST)]
+    UrlTooLong,
 }
 
 impl Endpoint {
@@ -78,6 +96,16 @@ impl Endpoint {
             Host::Ip(ip) => Some(SocketAddr::new(ip, self.port())),
             Host::Name(_) => None,
         }
+    }
+
+    /// The node's address, if the host was written as an address and needs no lookup.
+    pub fn as_node_address(&self) -> Option<NodeAddress> {
+        self.as_socket_address().map(|address| self.node_address(address))
+    }
+
+    /// The node's address, if this is what the host stands for.
+    pub(crate) fn node_address(&self, resolved: SocketAddr) -> NodeAddress {
+        if self.is_stream { NodeAddress::Stream(resolved) } else { NodeAddress::Socket(resolved) }
     }
 
     /// What was written.
@@ -110,8 +138,9 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
-        parse(text)
-            .map(|(host, port)| Self { text: text.to_owned(), host, port })
+        let stream = text.strip_prefix(STREAM);
+        parse(stream.unwrap_or(text))
+            .map(|(host, port)| Self { text: text.to_owned(), is_stream: stream.is_some(), host, port })
             .map_err(|problem| AddressError { given: text.to_owned(), problem })
     }
 }
@@ -166,7 +195,7 @@ fn parse_bracketed(rest: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     Ok((Host::Ip(IpAddr::V6(ip)), port))
 }
 
-fn parse_port(text: &str) -> Result<u16, AddressProblem> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, AddressProblem> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = if digits { text.parse().ok() } else { None };
     number.ok_or_else(|| AddressProblem::Port(text.to_owned()))

@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use crate::address::Host;
 use crate::callback::text_of;
 use crate::runtime::{Runtime, within};
-use crate::{Endpoint, ResolveError};
+use crate::{Endpoint, NodeAddress, ResolveError};
 
 /// A resolution under way.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
@@ -44,6 +44,12 @@ impl<R> fmt::Debug for Lookup<R> {
 }
 
 impl<R: Runtime> Lookup<R> {
+    /// Where the nodes at an endpoint may be, the preferred family first, without repetition; never empty.
+    pub(crate) async fn resolve_nodes(&self, endpoint: &Endpoint) -> Result<Vec<NodeAddress>, ResolveError> {
+        let addresses = self.resolve(endpoint).await?;
+        Ok(addresses.into_iter().map(|address| endpoint.node_address(address)).collect())
+    }
+
     /// The addresses of an endpoint, the preferred family first, without repetition; never empty.
     pub(crate) async fn resolve(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, ResolveError> {
         let name = match endpoint.host() {
