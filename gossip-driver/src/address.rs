@@ -8,7 +8,8 @@ use std::str::FromStr;
 pub const DEFAULT_PORT: u16 = 7979;
 
 /// A host and a port, as written: `10.0.0.1:7979`, `[fd00::1]:7979`, `host.example:7979`, or any of the hosts alone,
-/// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets.
+/// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets. Or `srv+` and the name of a
+/// service, as in `srv+_gossip._tcp.example`, whose SRV records name hosts and ports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     text: String,
@@ -20,6 +21,8 @@ pub struct Endpoint {
 pub(crate) enum Host {
     Ip(IpAddr),
     Name(String),
+    /// What SRV records are asked for.
+    Service(String),
 }
 
 /// A text that is no address.
@@ -51,9 +54,15 @@ pub enum AddressProblem {
     /// A character that no host name has.
     #[error("{0:?} cannot be in the name of a host")]
     Character(char),
-    /// A kind of address that this version cannot use.
-    #[error("addresses that begin with {0:?} are not supported yet; write host:port")]
+    /// A kind of address that no node has.
+    #[error("addresses of nodes do not begin with {0:?}; write host:port, or srv+name for a service")]
     Unsupported(String),
+    /// What follows `srv+` is not the name of a service.
+    #[error("expected srv+ and the name of a service, as in srv+_gossip._tcp.example; its SRV records tell the ports")]
+    Service,
+    /// A service, where only one address can stand.
+    #[error("a service stands for several nodes; write the address of this one")]
+    NotOne,
 }
 
 impl Endpoint {
@@ -76,7 +85,7 @@ impl Endpoint {
     pub fn as_socket_address(&self) -> Option<SocketAddr> {
         match self.host {
             Host::Ip(ip) => Some(SocketAddr::new(ip, self.port())),
-            Host::Name(_) => None,
+            Host::Name(_) | Host::Service(_) => None,
         }
     }
 
@@ -92,10 +101,23 @@ impl Endpoint {
     /// What is wrong with the text.
     pub fn parse_bind(text: &str, prefer_ipv6: bool) -> Result<Self, AddressError> {
         let Some(port) = text.trim().strip_prefix(':').filter(|rest| !rest.contains(':')) else {
-            return text.parse();
+            return Self::parse_advertise(text);
         };
         let any = if prefer_ipv6 { "[::]" } else { "0.0.0.0" };
         format!("{any}:{port}").parse().map_err(|error: AddressError| AddressError { given: text.to_owned(), ..error })
+    }
+
+    /// Reads the address at which peers are to reach a node.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn parse_advertise(text: &str) -> Result<Self, AddressError> {
+        let endpoint: Self = text.parse()?;
+        match endpoint.host {
+            Host::Service(_) => Err(AddressError { given: endpoint.text, problem: AddressProblem::NotOne }),
+            Host::Ip(_) | Host::Name(_) => Ok(endpoint),
+        }
     }
 }
 
@@ -120,9 +142,24 @@ fn parse(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     if text.is_empty() {
         return Err(AddressProblem::Empty);
     }
-    if let Some(prefix) = foreign_prefix(text) {
-        return Err(AddressProblem::Unsupported(prefix.to_owned()));
+    if let Some(scheme) = text.find("://") {
+        return Err(AddressProblem::Unsupported(text[..scheme + 3].to_owned()));
     }
+    if let Some(name) = text.strip_prefix("srv+") {
+        return Ok((Host::Service(parse_service(name)?), None));
+    }
+    parse_host(text)
+}
+
+fn parse_service(name: &str) -> Result<String, AddressProblem> {
+    match parse_host(name) {
+        Ok((Host::Name(name), None)) => Ok(name),
+        Err(problem @ AddressProblem::Character(_)) => Err(problem),
+        _ => Err(AddressProblem::Service),
+    }
+}
+
+fn parse_host(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     if let Some(rest) = text.strip_prefix('[') {
         return parse_bracketed(rest);
     }
@@ -146,13 +183,6 @@ fn parse(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
         Some(character) => Err(AddressProblem::Character(character)),
         None => Ok((Host::Name(host.to_owned()), port)),
     }
-}
-
-fn foreign_prefix(text: &str) -> Option<&str> {
-    if let Some(scheme) = text.find("://") {
-        return Some(&text[..scheme + 3]);
-    }
-    text.find("srv+").filter(|&at| at == 0).map(|_| &text[..4])
 }
 
 fn parse_bracketed(rest: &str) -> Result<(Host, Option<u16>), AddressProblem> {
@@ -227,6 +257,7 @@ mod tests {
         let host = match endpoint.host() {
             Host::Ip(ip) => format!("ip {ip}"),
             Host::Name(name) => format!("name {name}"),
+            Host::Service(name) => format!("service {name}"),
         };
         (host, endpoint.explicit_port())
     }
@@ -240,6 +271,7 @@ mod tests {
         assert_eq!(written("fd00::1"), ("ip fd00::1".to_owned(), None));
         assert_eq!(written(" node-1.example:80 "), ("name node-1.example".to_owned(), Some(80)));
         assert_eq!(written("localhost"), ("name localhost".to_owned(), None));
+        assert_eq!(written("srv+_gossip._tcp.example"), ("service _gossip._tcp.example".to_owned(), None));
         assert_eq!("localhost".parse::<Endpoint>().unwrap().port(), DEFAULT_PORT);
     }
 
@@ -256,7 +288,12 @@ mod tests {
         assert_eq!(problem("[::1]80"), AddressProblem::Brackets);
         assert_eq!(problem("[host]:80"), AddressProblem::Brackets);
         assert_eq!(problem("a b:80"), AddressProblem::Character(' '));
-        assert_eq!(problem("srv+name"), AddressProblem::Unsupported("srv+".to_owned()));
+        for text in ["srv+", "srv+name:80", "srv+10.0.0.1", "srv+[::1]", "srv+:80"] {
+            assert_eq!(problem(text), AddressProblem::Service, "{text}");
+        }
+        assert_eq!(problem("srv+a b"), AddressProblem::Character(' '));
+        assert_eq!(problem("srv+srv+name"), AddressProblem::Character('+'));
+        assert_eq!(problem("ftp://name"), AddressProblem::Unsupported("ftp://".to_owned()));
         assert_eq!(problem("wss://name/x"), AddressProblem::Unsupported("wss://".to_owned()));
         assert_eq!(problem("srv+wss://name"), AddressProblem::Unsupported("srv+wss://".to_owned()));
     }
@@ -267,6 +304,7 @@ mod tests {
         assert_eq!(bind(":80", false).unwrap(), "0.0.0.0:80".parse().unwrap());
         assert_eq!(bind(":80", true).unwrap(), "[::]:80".parse().unwrap());
         assert_eq!(bind("::1", false).unwrap(), "[::1]:7979".parse().unwrap());
+        assert_eq!(Endpoint::parse_bind("srv+name", false).unwrap_err().problem, AddressProblem::NotOne);
         let error = Endpoint::parse_bind(":x", false).unwrap_err();
         assert_eq!(error.to_string(), "address \":x\": \"x\" is not a port, expected a number from 0 to 65535");
     }
