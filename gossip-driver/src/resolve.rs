@@ -56,9 +56,8 @@ pub trait Resolver: Send + Sync + 'static {
     /// The error should say what is wrong and what to do about it; the name is told beside it.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> Resolving<'a, SocketAddr>;
 
-    /// The SRV records of `name`, in any order. A resolver that has none need not write this: then it is an error.
-    fn services<'a>(&'a self, name: &'a str) -> Resolving<'a, Service> {
-        let _unused = name;
+    /// The SRV records of a name, in any order. A resolver that has none need not write this: then it is an error.
+    fn services<'a>(&'a self, _name: &'a str) -> Resolving<'a, Service> {
         Box::pin(async { Err(io::Error::new(io::ErrorKind::Unsupported, NO_SERVICES)) })
     }
 }

@@ -86,11 +86,11 @@ mod tests {
     #[test]
     fn each_draw_takes_one_of_the_lowest_priority_left() {
         let all = [service(2, 5, "late"), service(1, 10, "ten"), service(1, 0, "none"), service(1, 30, "thirty")];
-        let mut drawn = Vec::new();
+        let mut limits = Vec::new();
         let mut arranged = |draws: [u64; 4]| {
             let (mut services, mut draws) = (all.to_vec(), draws.into_iter());
             arrange(&mut services, |most| {
-                drawn.push(most);
+                limits.push(most);
                 draws.next().unwrap().min(most)
             });
             targets(&services).join(" ")
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(arranged([0, 0, 0, 0]), "none ten thirty late");
         assert_eq!(arranged([10, 0, 30, 5]), "ten none thirty late");
         assert_eq!(arranged([11, 11, 0, 0]), "thirty ten none late");
-        assert_eq!(drawn, [40, 40, 30, 5, 40, 30, 30, 5, 40, 10, 0, 5]);
+        assert_eq!(limits, [40, 40, 30, 5, 40, 30, 30, 5, 40, 10, 0, 5]);
     }
 
     #[test]
