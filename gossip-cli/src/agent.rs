@@ -208,7 +208,7 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
         ControlChoice::None => None,
     };
     let cluster_name = config.protocol.cluster.clone();
-    let seeds = config.seeds.iter().filter_map(|seed| seed.parse::<Endpoint>().ok()?.as_socket_address()).collect();
+    let seeds = config.seeds.iter().filter_map(|seed| seed.parse::<Endpoint>().ok()?.as_node_address()).collect();
     let leave_timeout = config.protocol.leave_timeout;
     // One byte says in which form the content is.
     let max_payload = config.protocol.max_payload() - 1;

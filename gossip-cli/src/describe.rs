@@ -35,7 +35,7 @@ fn kind(event: &Event) -> EventKind {
         Event::Member(change) => EventKind::Member {
             id: change.member.id.to_string(),
             name: name_of(&change.member),
-            address: change.member.address,
+            address: change.member.address.clone(),
             state: change.member.state.to_string(),
             previous: change.previous.map(|state| state.to_string()),
             cause: cause_name(&change.cause).to_owned(),
@@ -48,10 +48,12 @@ fn kind(event: &Event) -> EventKind {
             changed: keys.iter().map(|key| (key.clone(), member.metadata.get(key).map(MetaValue::from))).collect(),
         },
         Event::JoinAccepted { address, by, members } => {
-            EventKind::JoinAccepted { address: *address, by: by.to_string(), members: *members }
+            EventKind::JoinAccepted { address: address.clone(), by: by.to_string(), members: *members }
         }
-        Event::JoinFailed { address, error } => EventKind::JoinFailed { address: *address, reason: error.to_string() },
-        Event::IdConflict { rival, quiet, .. } => EventKind::IdConflict { rival: *rival, quiet: *quiet },
+        Event::JoinFailed { address, error } => {
+            EventKind::JoinFailed { address: address.clone(), reason: error.to_string() }
+        }
+        Event::IdConflict { rival, quiet, .. } => EventKind::IdConflict { rival: rival.clone(), quiet: *quiet },
         Event::IdRegained => EventKind::IdRegained,
         Event::Left { acknowledged } => EventKind::Left { acknowledged: *acknowledged },
         Event::MessagesMissed { kind, count } => {
@@ -186,7 +188,7 @@ mod tests {
         let what = |state: &str, previous: &str, cause: &str| EventKind::Member {
             id: "id-1".to_owned(),
             name: Some("web\u{7}".to_owned()),
-            address: ([127, 0, 0, 1], 80).into(),
+            address: "127.0.0.1:80".parse().unwrap(),
             state: state.to_owned(),
             previous: Some(previous.to_owned()),
             cause: cause.to_owned(),

@@ -73,7 +73,7 @@ pub(crate) fn members(rows: &[MemberRow], with_values: bool, colours: bool) -> S
         let cells = [
             Cell::new(format!("{}{mark}", row.name.as_deref().map_or_else(|| "-".to_owned(), printable))),
             Cell::new(&row.id),
-            Cell::new(row.address),
+            Cell::new(&row.address),
             Cell::new(state_word(&row.state)).fg(colour_of(&row.state)),
             Cell::new(ago(Duration::from_millis(row.since_ms))),
             Cell::new(if row.tags.is_empty() { "-".to_owned() } else { printable(&row.tags.join(",")) }),
@@ -155,7 +155,7 @@ mod tests {
         MemberRow {
             id: "0192f0c1-2345-7abc-8def-0123456789ab".to_owned(),
             name: name.map(ToOwned::to_owned),
-            address: ([10, 0, 0, 5], 7979).into(),
+            address: "10.0.0.5:7979".parse().unwrap(),
             state: state.to_owned(),
             since_ms: 61_000,
             incarnation: "1.0".to_owned(),

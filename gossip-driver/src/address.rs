@@ -4,15 +4,24 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use crate::NodeAddress;
+use crate::node_address::STREAM;
+
 /// The port used where none is given.
 pub const DEFAULT_PORT: u16 = 7979;
 
+/// What the name of a service follows.
+const SERVICE: &str = "srv+";
+
 /// A host and a port, as written: `10.0.0.1:7979`, `[fd00::1]:7979`, `host.example:7979`, or any of the hosts alone,
-/// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets. Or `srv+` and the name of a
-/// service, as in `srv+_gossip._tcp.example`, whose SRV records name hosts and ports.
+/// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets. With `tcp://` before it, it is that
+/// of a node that is reached by connections alone. Or `srv+` and the name of a service, as in
+/// `srv+_gossip._tcp.example`, whose SRV records name hosts and ports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     text: String,
+    /// Reached by connections alone.
+    is_stream: bool,
     host: Host,
     port: Option<u16>,
 }
@@ -63,6 +72,18 @@ pub enum AddressProblem {
     /// A service, where only one address can stand.
     #[error("a service stands for several nodes; write the address of this one")]
     NotOne,
+    /// The address of a node that is not numeric.
+    #[error("expected an IP address and a port, as in 10.0.0.1:7979 or [::1]:7979")]
+    NotNumeric,
+    /// What follows `dial-only:` is not the id of a node.
+    #[error("expected dial-only: and the id of the node")]
+    NodeId,
+    /// Not the URL of a WebSocket.
+    #[error("expected a URL that begins with ws:// or wss://")]
+    Url,
+    /// A URL that is too long to travel.
+    #[error("the URL is longer than {} bytes", crate::WebAddress::LONGEST)]
+    UrlTooLong,
 }
 
 impl Endpoint {
@@ -87,6 +108,16 @@ impl Endpoint {
             Host::Ip(ip) => Some(SocketAddr::new(ip, self.port())),
             Host::Name(_) | Host::Service(_) => None,
         }
+    }
+
+    /// The node's address, if the host was written as an address and needs no lookup.
+    pub fn as_node_address(&self) -> Option<NodeAddress> {
+        self.as_socket_address().map(|address| self.node_address(address))
+    }
+
+    /// The node's address, if this is what the host stands for.
+    pub(crate) fn node_address(&self, resolved: SocketAddr) -> NodeAddress {
+        if self.is_stream { NodeAddress::Stream(resolved) } else { NodeAddress::Socket(resolved) }
     }
 
     /// What was written.
@@ -132,8 +163,13 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
-        parse(text)
-            .map(|(host, port)| Self { text: text.to_owned(), host, port })
+        let service = text.strip_prefix(SERVICE);
+        let rest = service.unwrap_or(text);
+        let stream = rest.strip_prefix(STREAM);
+        let rest = stream.unwrap_or(rest);
+        let parsed = if service.is_some() { parse_service(rest) } else { parse(rest) };
+        parsed
+            .map(|(host, port)| Self { text: text.to_owned(), is_stream: stream.is_some(), host, port })
             .map_err(|problem| AddressError { given: text.to_owned(), problem })
     }
 }
@@ -145,21 +181,6 @@ fn parse(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     if let Some(scheme) = text.find("://") {
         return Err(AddressProblem::Unsupported(text[..scheme + 3].to_owned()));
     }
-    if let Some(name) = text.strip_prefix("srv+") {
-        return Ok((Host::Service(parse_service(name)?), None));
-    }
-    parse_host(text)
-}
-
-fn parse_service(name: &str) -> Result<String, AddressProblem> {
-    match parse_host(name) {
-        Ok((Host::Name(name), None)) => Ok(name),
-        Err(problem @ AddressProblem::Character(_)) => Err(problem),
-        _ => Err(AddressProblem::Service),
-    }
-}
-
-fn parse_host(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     if let Some(rest) = text.strip_prefix('[') {
         return parse_bracketed(rest);
     }
@@ -185,6 +206,15 @@ fn parse_host(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     }
 }
 
+/// The service that SRV records are asked for. They tell the ports.
+fn parse_service(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
+    match parse(text) {
+        Ok((Host::Name(name), None)) => Ok((Host::Service(name), None)),
+        Err(problem @ (AddressProblem::Character(_) | AddressProblem::Unsupported(_))) => Err(problem),
+        _ => Err(AddressProblem::Service),
+    }
+}
+
 fn parse_bracketed(rest: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     let (inside, after) = rest.split_once(']').ok_or(AddressProblem::Brackets)?;
     let ip = inside.parse().map_err(|_| AddressProblem::Brackets)?;
@@ -196,7 +226,7 @@ fn parse_bracketed(rest: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     Ok((Host::Ip(IpAddr::V6(ip)), port))
 }
 
-fn parse_port(text: &str) -> Result<u16, AddressProblem> {
+pub(crate) fn parse_port(text: &str) -> Result<u16, AddressProblem> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = if digits { text.parse().ok() } else { None };
     number.ok_or_else(|| AddressProblem::Port(text.to_owned()))
@@ -295,7 +325,7 @@ mod tests {
         assert_eq!(problem("srv+srv+name"), AddressProblem::Character('+'));
         assert_eq!(problem("ftp://name"), AddressProblem::Unsupported("ftp://".to_owned()));
         assert_eq!(problem("wss://name/x"), AddressProblem::Unsupported("wss://".to_owned()));
-        assert_eq!(problem("srv+wss://name"), AddressProblem::Unsupported("srv+wss://".to_owned()));
+        assert_eq!(problem("srv+wss://name"), AddressProblem::Unsupported("wss://".to_owned()));
     }
 
     #[test]

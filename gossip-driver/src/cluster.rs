@@ -29,8 +29,8 @@ use crate::shared::Shared;
 use crate::start;
 use crate::{
     CallbackId, CommandError, Config, Endpoint, Event, Events, ForgetError, JoinAccepted, JoinError, JoinFailure,
-    JoinFailureReason, JoinReport, LeaveError, Member, MemberChange, MetadataError, Runtime, SeedsError, Snapshot,
-    StartError, Stats, StopReason,
+    JoinFailureReason, JoinReport, LeaveError, Member, MemberChange, MetadataError, NodeAddress, Runtime, SeedsError,
+    Snapshot, StartError, Stats, StopReason,
 };
 
 /// A node of a cluster, running in the background. Clones are handles to the same node.
@@ -83,7 +83,7 @@ pub(crate) struct Handle<R> {
     /// Closed when the last task of the node has ended.
     pub(crate) tasks: Receiver<Infallible>,
     pub(crate) id: NodeId,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: NodeAddress,
     pub(crate) bind_address: SocketAddr,
     pub(crate) max_datagram: usize,
 }
@@ -127,8 +127,8 @@ impl<R: Runtime> Cluster<R> {
     }
 
     /// The address that this node advertises.
-    pub fn address(&self) -> SocketAddr {
-        self.handle.address
+    pub fn address(&self) -> &NodeAddress {
+        &self.handle.address
     }
 
     /// The address that this node is bound to, UDP and TCP.
@@ -162,7 +162,7 @@ impl<R: Runtime> Cluster<R> {
     async fn join_through(&self, given: String) -> Result<JoinReport, StopReason> {
         let mut report = JoinReport::default();
         let resolved = match given.parse::<Endpoint>() {
-            Ok(endpoint) => self.handle.lookup.resolve(&endpoint).await.map_err(JoinFailureReason::from),
+            Ok(endpoint) => self.handle.lookup.resolve_nodes(&endpoint).await.map_err(JoinFailureReason::from),
             Err(error) => Err(error.into()),
         };
         let addresses = match resolved {
@@ -172,8 +172,8 @@ impl<R: Runtime> Cluster<R> {
                 return Ok(report);
             }
         };
-        let attempts = addresses.iter().map(|&address| self.join_address(address));
-        for (&address, outcome) in addresses.iter().zip(join_all(attempts).await) {
+        let attempts = addresses.iter().map(|address| self.join_address(address.clone()));
+        for (address, outcome) in addresses.iter().cloned().zip(join_all(attempts).await) {
             let given = given.clone();
             match outcome {
                 Ok(joined) => report.accepted.push(JoinAccepted { given, address, by: joined.by }),
@@ -186,9 +186,9 @@ impl<R: Runtime> Cluster<R> {
         Ok(report)
     }
 
-    async fn join_address(&self, address: SocketAddr) -> Result<Joined, CommandError<JoinFailureReason>> {
+    async fn join_address(&self, address: NodeAddress) -> Result<Joined, CommandError<JoinFailureReason>> {
         let bound = self.handle.bind_address;
-        if !reachable_from(bound, address) {
+        if address.socket_address().is_some_and(|address| !reachable_from(bound, address)) {
             return Err(CommandError::Refused(JoinFailureReason::Family { bound }));
         }
         self.ask(|reply| Command::Join { address, reply }).await.map_err(|error| match error {

@@ -1,10 +1,9 @@
 //! What handles ask of the node: a bounded queue of commands, each with its answer.
 
-use std::net::SocketAddr;
-
 use futures_channel::oneshot;
 use gossip_core::{ForgetScope, JoinError, KeyRingError, NodeId, PhaseError, Value};
 
+use crate::NodeAddress;
 use crate::keys::change::{KeyCommand, KeyState};
 
 /// Where the answer to a command goes. Nobody may be waiting any more; that is no error.
@@ -18,7 +17,7 @@ pub(crate) struct Joined {
 
 #[derive(Debug)]
 pub(crate) enum Command {
-    Join { address: SocketAddr, reply: Reply<Joined, JoinError> },
+    Join { address: NodeAddress, reply: Reply<Joined, JoinError> },
     Leave { reply: Reply<usize, PhaseError> },
     Forget { id: NodeId, scope: ForgetScope, reply: Reply<(), gossip_core::ForgetError> },
     SetMetadata { key: String, value: Value, reply: Reply<(), gossip_core::MetadataError> },

@@ -12,9 +12,9 @@ pub use crate::{
     GroupEvent, HandlerError, HandlerSort, Incarnation, Instant, JoinAccepted, JoinError, JoinFailure,
     JoinFailureReason, JoinReport, Keeping, Key, KeyError, KeyId, KeyKeeper, KeyReport, KeyRing, KeyRingError,
     KeyStatus, KeyUse, KeysError, Later, LeaveError, LeaveReport, Member, MemberChange, MemberKeys, MemberState,
-    Message, MessageId, MessageKind, MessageType, Messages, Metadata, MetadataError, NoKeys, NodeId,
+    Message, MessageId, MessageKind, MessageType, Messages, Metadata, MetadataError, NoKeys, NodeAddress, NodeId,
     ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Payload, Phase, PhaseError, Plaintext, Postcard, Raw, Read,
     Received, RejectReason, Rejected, Reliability, Reply, Request, RequestError, ReservedType, ResolveError, Resolved,
     Resolver, Resolving, SeedsError, SendError, Service, Snapshot, StartError, Stats, StopReason, Stranded, Stranding,
-    Suite, Tags, Value, Versions, erased_serde, protocol,
+    Suite, Tags, Value, Versions, WebAddress, erased_serde, protocol,
 };

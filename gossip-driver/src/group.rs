@@ -4,7 +4,6 @@ mod followers;
 mod set;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gossip_core::NodeId;
@@ -12,7 +11,7 @@ use gossip_core::NodeId;
 use crate::callback::Callbacks;
 use crate::shared::Shared;
 use crate::subscribe::Notice;
-use crate::{CallbackId, Criteria, Events, Member, Runtime};
+use crate::{CallbackId, Criteria, Events, Member, NodeAddress, Runtime};
 
 pub(crate) use followers::Groups;
 use set::Set;
@@ -174,7 +173,7 @@ impl<R: Runtime, D> Clone for Group<R, D> {
 
 impl<R: Runtime, D> fmt::Debug for Group<R, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (criteria, members) = self.handle.set.read(|group: &gossip_core::Group<SocketAddr, Arc<D>>| {
+        let (criteria, members) = self.handle.set.read(|group: &gossip_core::Group<NodeAddress, Arc<D>>| {
             (group.criteria().to_string(), group.members().map(|member| member.id).collect::<Vec<_>>())
         });
         f.debug_struct("Group").field("criteria", &criteria).field("members", &members).finish_non_exhaustive()

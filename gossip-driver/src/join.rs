@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use gossip_core::NodeId;
 
-use crate::{AddressError, ResolveError, StopReason};
+use crate::{AddressError, NodeAddress, ResolveError, StopReason};
 
 /// What came of joining through each address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct JoinAccepted {
     /// What was given to [`Cluster::join`](crate::Cluster::join).
     pub given: String,
     /// The address that it stands for.
-    pub address: SocketAddr,
+    pub address: NodeAddress,
     /// Who answered there.
     pub by: NodeId,
 }
@@ -38,7 +38,7 @@ pub struct JoinFailure {
     /// What was given to [`Cluster::join`](crate::Cluster::join).
     pub given: String,
     /// The address that it stands for, as far as that is known.
-    pub address: Option<SocketAddr>,
+    pub address: Option<NodeAddress>,
     /// Why.
     pub reason: JoinFailureReason,
 }
@@ -78,7 +78,7 @@ pub enum JoinError {
 
 impl fmt::Display for JoinFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.address {
+        match &self.address {
             Some(address) if address.to_string() != self.given => {
                 write!(f, "{} ({address}): {}", self.given, self.reason)
             }
@@ -112,11 +112,11 @@ mod tests {
 
     #[test]
     fn a_report_reads_as_one_line() {
-        let address = "10.0.0.1:7979".parse().unwrap();
+        let address: NodeAddress = "10.0.0.1:7979".parse().unwrap();
         let reason = JoinFailureReason::Join(gossip_core::JoinError::Timeout);
         let failed = vec![
-            JoinFailure { given: "seed.example".to_owned(), address: Some(address), reason: reason.clone() },
-            JoinFailure { given: "10.0.0.1:7979".to_owned(), address: Some(address), reason },
+            JoinFailure { given: "seed.example".to_owned(), address: Some(address.clone()), reason: reason.clone() },
+            JoinFailure { given: "10.0.0.1:7979".to_owned(), address: Some(address.clone()), reason },
         ];
         let accepted = JoinAccepted { given: "other".to_owned(), address, by: NodeId::from_u128(1) };
         let report = JoinReport { accepted: vec![accepted], failed, members: 2 };

@@ -49,6 +49,7 @@ mod losses;
 mod memory;
 mod message;
 mod messages;
+mod node_address;
 mod offload;
 mod outbound;
 mod payload;
@@ -68,8 +69,7 @@ mod stats;
 mod subscribe;
 mod udp;
 mod waiting;
-
-use std::net::SocketAddr;
+mod web_address;
 
 pub use address::{AddressError, AddressProblem, DEFAULT_PORT, Endpoint};
 pub use bind::{bind_tcp, bind_udp, prepare_connected};
@@ -97,6 +97,7 @@ pub use message::{
     Request, RequestError, SendError,
 };
 pub use messages::{Answers, Messages, Received};
+pub use node_address::NodeAddress;
 pub use payload::{CodecName, Encode, Payload, Raw};
 pub use resolve::{Resolved, Resolver, Resolving};
 pub use runtime::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
@@ -105,6 +106,7 @@ pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
 pub use subscribe::{CallbackId, Events};
 pub use udp::{Descriptor, UdpDatagrams, UdpReadiness};
+pub use web_address::WebAddress;
 
 /// What a [`Codec`] writes from and reads with.
 pub use erased_serde;
@@ -112,8 +114,8 @@ pub use erased_serde;
 pub use gossip_core as protocol;
 
 /// A member as this node knows it. Cloning is cheap.
-pub type Member = gossip_core::Member<SocketAddr>;
+pub type Member = gossip_core::Member<NodeAddress>;
 /// Something the application may want to know.
-pub type Event = gossip_core::Event<SocketAddr>;
+pub type Event = gossip_core::Event<NodeAddress>;
 /// A change of one row of the member table.
-pub type MemberChange = gossip_core::MemberChange<SocketAddr>;
+pub type MemberChange = gossip_core::MemberChange<NodeAddress>;

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use futures_util::future::{Either, FutureExt, select};
 use futures_util::io::AsyncReadExt;
 use tracing::error;
 
+use crate::NodeAddress;
 use crate::callback::text_of;
 use crate::framing::{FrameError, FrameReader, FrameWriter};
 use crate::queue::{Budget, Level, Queued, Reservation};
@@ -107,7 +107,7 @@ pub(crate) struct Wires<R> {
 /// Where a connection comes from.
 pub(crate) enum Origin<S> {
     Accepted(S),
-    Dial(SocketAddr),
+    Dial(NodeAddress),
 }
 
 /// Runs a connection to its end and reports it. Dropping the other end of `kill` ends it at once.
@@ -130,7 +130,7 @@ async fn until_killed<R: Runtime>(
     let work = pin!(async {
         let stream = match origin {
             Origin::Accepted(stream) => stream,
-            Origin::Dial(address) => match dial(address, &wires).await {
+            Origin::Dial(address) => match dial(&address, &wires).await {
                 Ok(stream) => stream,
                 Err(error) => return End::NotOpened(error),
             },
@@ -143,9 +143,12 @@ async fn until_killed<R: Runtime>(
     }
 }
 
-async fn dial<R: Runtime>(address: SocketAddr, wires: &Wires<R>) -> io::Result<R::Stream> {
+async fn dial<R: Runtime>(address: &NodeAddress, wires: &Wires<R>) -> io::Result<R::Stream> {
+    let Some(socket) = address.socket_address() else {
+        return Err(io::Error::new(ErrorKind::Unsupported, format!("no connection can be opened to {address}")));
+    };
     let span = wires.limits.dial_timeout;
-    let opened = within(&wires.runtime, span, wires.runtime.connect(address)).await;
+    let opened = within(&wires.runtime, span, wires.runtime.connect(socket)).await;
     opened.unwrap_or_else(|| Err(io::Error::new(ErrorKind::TimedOut, format!("no connection within {span:?}"))))
 }
 

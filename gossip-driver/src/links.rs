@@ -5,7 +5,6 @@ mod crowd;
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -15,12 +14,12 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use tracing::debug;
 
-use crate::Config;
 use crate::framing::FrameError;
 use crate::link::{self, End, Limits, LinkError, LinkId, News, Origin, Wires};
 use crate::queue::{Budget, Level, Overflow, Queued};
 use crate::runtime::Runtime;
 use crate::stats::{Counter, Counters, Gauges};
+use crate::{Config, NodeAddress};
 
 use answers::{Awaited, Owed};
 use crowd::Crowd;
@@ -40,11 +39,11 @@ pub(crate) struct Links<R: Runtime> {
     queued: Level,
     table: HashMap<LinkId, Link>,
     /// The link that frames to an address go over.
-    routes: HashMap<SocketAddr, LinkId>,
+    routes: HashMap<NodeAddress, LinkId>,
     /// Incoming links without a valid message, the oldest first.
     unproven: BTreeSet<LinkId>,
     /// Incoming connections that ended not long ago: nobody listens at their addresses.
-    closed: HashMap<SocketAddr, Instant>,
+    closed: HashMap<NodeAddress, Instant>,
     awaited: Awaited,
     crowd: Crowd,
     /// Somebody waits for a link that has nothing to write any more.
@@ -69,7 +68,7 @@ struct Settings {
 }
 
 struct Link {
-    address: SocketAddr,
+    address: NodeAddress,
     direction: Direction,
     /// When it was accepted or its dial began.
     opened: Instant,
@@ -141,7 +140,7 @@ impl<R: Runtime> Links<R> {
     }
 
     /// Takes in a connection that a peer has opened.
-    pub(crate) fn accept(&mut self, now: Instant, stream: R::Stream, address: SocketAddr) {
+    pub(crate) fn accept(&mut self, now: Instant, stream: R::Stream, address: NodeAddress) {
         self.counters.count(Counter::ConnectionsAccepted);
         if let Some(&stale) = self.routes.get(&address) {
             if self.table.get(&stale).is_some_and(|link| link.direction == Direction::Outgoing) {
@@ -174,18 +173,18 @@ impl<R: Runtime> Links<R> {
     pub(crate) fn send(
         &mut self,
         now: Instant,
-        to: SocketAddr,
+        to: &NodeAddress,
         frame: Bytes,
         is_listening: impl FnOnce() -> bool,
     ) -> Result<(), Unreachable> {
-        let id = match self.routes.get(&to).copied() {
+        let id = match self.routes.get(to).copied() {
             Some(id) => id,
-            None if self.is_gone(now, &to, is_listening) => return Err(Unreachable),
+            None if self.is_gone(now, to, is_listening) => return Err(Unreachable),
             // Nobody overtakes those who wait already.
             None if !self.crowd.is_empty() || !self.make_room(now, Direction::Outgoing) => {
                 return self.hold(now, to, frame);
             }
-            None => self.open(now, Origin::Dial(to), to, Direction::Outgoing, Level::default()),
+            None => self.open(now, Origin::Dial(to.clone()), to.clone(), Direction::Outgoing, Level::default()),
         };
         let Some(link) = self.table.get_mut(&id) else { return Err(Unreachable) };
         let State::Open { queue, .. } = &link.wires else { return Err(Unreachable) };
@@ -213,7 +212,7 @@ impl<R: Runtime> Links<R> {
     }
 
     /// Whether a frame of this size could be queued for `to`.
-    pub(crate) fn has_room(&self, to: &SocketAddr, size: usize) -> bool {
+    pub(crate) fn has_room(&self, to: &NodeAddress, size: usize) -> bool {
         let link = self.routes.get(to).and_then(|id| self.table.get(id));
         let level = link.map(|link| &link.queued).or_else(|| self.crowd.queued(to));
         let waiting = level.map_or(0, Level::bytes);
@@ -221,7 +220,7 @@ impl<R: Runtime> Links<R> {
     }
 
     /// Whether this is where a connection came from that is closed.
-    fn is_gone(&mut self, now: Instant, to: &SocketAddr, is_listening: impl FnOnce() -> bool) -> bool {
+    fn is_gone(&mut self, now: Instant, to: &NodeAddress, is_listening: impl FnOnce() -> bool) -> bool {
         let Some(&since) = self.closed.get(to) else { return false };
         let recent = now.saturating_duration_since(since) < self.settings.remember_closed;
         if recent && !is_listening() {
@@ -237,7 +236,7 @@ impl<R: Runtime> Links<R> {
         &mut self,
         now: Instant,
         origin: Origin<R::Stream>,
-        address: SocketAddr,
+        address: NodeAddress,
         direction: Direction,
         queued: Level,
     ) -> LinkId {
@@ -263,7 +262,8 @@ impl<R: Runtime> Links<R> {
         });
         let wires = State::Open { queue, kill };
         let (used, sent, owed) = (now, None, Owed::nothing(now));
-        self.table.insert(id, Link { address, direction, opened: now, used, sent, queued, owed, wires });
+        self.table
+            .insert(id, Link { address: address.clone(), direction, opened: now, used, sent, queued, owed, wires });
         self.routes.insert(address, id);
         match direction {
             Direction::Incoming => self.incoming += 1,
@@ -278,13 +278,13 @@ impl<R: Runtime> Links<R> {
     }
 
     /// A message arrived over this link: the address that answers go to. `None` if the link was given up.
-    pub(crate) fn received(&mut self, now: Instant, id: LinkId) -> Option<SocketAddr> {
+    pub(crate) fn received(&mut self, now: Instant, id: LinkId) -> Option<NodeAddress> {
         self.counters.count(Counter::FramesReceived);
         let link = self.table.get_mut(&id).filter(|link| !matches!(link.wires, State::Killed))?;
         if matches!(link.wires, State::Open { .. }) {
             link.used = now;
         }
-        Some(link.address)
+        Some(link.address.clone())
     }
 
     /// Acts on what the protocol made of a message from this link.
@@ -297,7 +297,7 @@ impl<R: Runtime> Links<R> {
             Verdict::Garbage => {
                 self.counters.count(Counter::LinksRejected);
                 if let Some(link) = self.table.get(&id) {
-                    let address = link.address;
+                    let address = &link.address;
                     debug!(%address, "closed a connection: it carries something else than this protocol");
                 }
                 self.kill(id);
@@ -312,7 +312,7 @@ impl<R: Runtime> Links<R> {
 
     /// The link is gone. Returns its address if something that was sent over it may not have arrived, or if an answer
     /// was to come over it.
-    pub(crate) fn ended(&mut self, now: Instant, id: LinkId, end: &End) -> Option<SocketAddr> {
+    pub(crate) fn ended(&mut self, now: Instant, id: LinkId, end: &End) -> Option<NodeAddress> {
         let was_killed = self.table.get(&id).is_none_or(|link| matches!(link.wires, State::Killed));
         let was_unproven = self.unproven.contains(&id);
         self.detach(now, id);
@@ -321,7 +321,7 @@ impl<R: Runtime> Links<R> {
             self.next_sweep = None;
         }
         let address = link.address;
-        let lost_answers = self.has_lost_answers(&address).then_some(address);
+        let lost_answers = self.has_lost_answers(&address).then(|| address.clone());
         match end {
             _ if was_killed => lost_answers,
             End::Done | End::Killed => lost_answers,
@@ -356,7 +356,7 @@ impl<R: Runtime> Links<R> {
     }
 
     /// A node is said to listen at this address, whatever came from there before.
-    pub(crate) fn expect_listener(&mut self, address: &SocketAddr) {
+    pub(crate) fn expect_listener(&mut self, address: &NodeAddress) {
         self.closed.remove(address);
     }
 
@@ -457,13 +457,13 @@ impl<R: Runtime> Links<R> {
             Direction::Outgoing => self.outgoing -= 1,
             Direction::Incoming => {
                 self.incoming -= 1;
-                let address = link.address;
+                let address = link.address.clone();
                 self.remember_closed(now, address);
             }
         }
     }
 
-    fn remember_closed(&mut self, now: Instant, address: SocketAddr) {
+    fn remember_closed(&mut self, now: Instant, address: NodeAddress) {
         if self.closed.len() >= CLOSED_REMEMBERED {
             let span = self.settings.remember_closed;
             self.closed.retain(|_, since| now.saturating_duration_since(*since) < span);

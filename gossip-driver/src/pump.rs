@@ -31,7 +31,7 @@ use crate::seeds::SeedWord;
 use crate::shared::{Running, Shared, Status};
 use crate::sockets::{Acceptor, Mailbox, Received, Sent};
 use crate::waiting::Waiting;
-use crate::{Config, Event, Runtime, Snapshot, StopReason, Timer};
+use crate::{Config, Event, NodeAddress, Runtime, Snapshot, StopReason, Timer};
 
 /// Messages from connections that may wait; their readers wait beyond it.
 const NEWS: usize = 64;
@@ -73,7 +73,7 @@ impl Clock {
 pub(crate) struct Parts<R: Runtime> {
     pub(crate) runtime: R,
     pub(crate) clock: Clock,
-    pub(crate) node: Node<SocketAddr>,
+    pub(crate) node: Node<NodeAddress>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) datagrams: R::Datagrams,
     pub(crate) listener: R::Listener,
@@ -81,7 +81,7 @@ pub(crate) struct Parts<R: Runtime> {
     /// Closed when the last handle is dropped.
     pub(crate) commands: Receiver<Command>,
     pub(crate) seed_words: Sender<SeedWord>,
-    pub(crate) seed_addresses: Receiver<Vec<SocketAddr>>,
+    pub(crate) seed_addresses: Receiver<Vec<NodeAddress>>,
     pub(crate) tasks: Sender<Infallible>,
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Parts<R: Runtime> {
 pub(crate) struct Pump<R: Runtime> {
     runtime: R,
     clock: Clock,
-    node: Node<SocketAddr>,
+    node: Node<NodeAddress>,
     shared: Arc<Shared>,
     mailbox: Mailbox<R>,
     acceptor: Acceptor<R>,
@@ -98,7 +98,7 @@ pub(crate) struct Pump<R: Runtime> {
     /// `None` once the last handle is dropped.
     commands: Option<Pin<Box<Receiver<Command>>>>,
     seed_words: Sender<SeedWord>,
-    seed_addresses: Pin<Box<Receiver<Vec<SocketAddr>>>>,
+    seed_addresses: Pin<Box<Receiver<Vec<NodeAddress>>>>,
     waiting: Waiting,
     traffic: Traffic,
     /// When the table is pictured again at the earliest.
@@ -214,9 +214,10 @@ impl<R: Runtime> Pump<R> {
             match self.mailbox.receive(cx, now) {
                 Received::Datagram { from, packet } => {
                     let before = enabled!(Level::DEBUG).then(|| self.node.stats());
-                    self.node.handle_datagram(time, from, packet);
+                    let from = NodeAddress::Socket(from);
+                    self.node.handle_datagram(time, from.clone(), packet);
                     if let Some(before) = before {
-                        report::log_drops(from, &before, &self.node.stats());
+                        report::log_drops(&from, &before, &self.node.stats());
                     }
                 }
                 Received::Noise => {}
@@ -233,7 +234,7 @@ impl<R: Runtime> Pump<R> {
     fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         for _ in 0..ACCEPTS {
             match self.acceptor.accept(cx, now) {
-                Some((stream, address)) => self.links.accept(now, stream, address),
+                Some((stream, address)) => self.links.accept(now, stream, NodeAddress::Socket(address)),
                 None => return false,
             }
         }
@@ -257,11 +258,11 @@ impl<R: Runtime> Pump<R> {
                 let Some(from) = self.links.received(now, link) else { return };
                 let before = self.node.stats();
                 let claimed = KeyId::claimed_by(&packet);
-                self.node.handle_message(time, from, &mut packet);
+                self.node.handle_message(time, from.clone(), &mut packet);
                 let after = self.node.stats();
-                report::log_drops(from, &before, &after);
+                report::log_drops(&from, &before, &after);
                 let keys = self.node.config().keys.as_ref();
-                self.troubles.look_at(now, (from, claimed), keys, (&before, &after));
+                self.troubles.look_at(now, (&from, claimed), keys, (&before, &after));
                 self.links.judge(link, verdict(&before, &after));
                 if keys.is_some() && may_hold_key(&packet, &before, &after) {
                     packet.zeroize();
@@ -300,7 +301,7 @@ impl<R: Runtime> Pump<R> {
         match command {
             Command::Join { address, reply } => {
                 self.links.expect_listener(&address);
-                match self.node.join(time, address) {
+                match self.node.join(time, address.clone()) {
                     Ok(()) => self.waiting.join(address, reply),
                     Err(error) => self.waiting.ready(reply, Err(error)),
                 }
@@ -390,12 +391,15 @@ impl<R: Runtime> Pump<R> {
                 return false;
             };
             match transmit.channel {
-                Channel::Datagram => self.mailbox.hold(transmit.to),
+                Channel::Datagram => {
+                    let sockets = transmit.to.iter().filter_map(NodeAddress::socket_address);
+                    self.mailbox.hold(sockets.collect());
+                }
                 Channel::Stream => {
                     let frame = self.mailbox.take_frame();
                     for to in transmit.to {
                         let is_listening = || self.node.members().any(|member| member.address == to);
-                        if self.links.send(now, to, frame.clone(), is_listening).is_err() {
+                        if self.links.send(now, &to, frame.clone(), is_listening).is_err() {
                             self.node.handle_unreachable(time, &to);
                         }
                     }
@@ -439,8 +443,8 @@ impl<R: Runtime> Pump<R> {
         self.waiting.happened(event);
         // Where there is no room for a word about a seed, many are waiting that say the same.
         match event {
-            Event::JoinAccepted { address, .. } => drop(self.seed_words.try_send(SeedWord::Accepted(*address))),
-            Event::JoinFailed { address, .. } => drop(self.seed_words.try_send(SeedWord::Failed(*address))),
+            Event::JoinAccepted { address, .. } => drop(self.seed_words.try_send(SeedWord::Accepted(address.clone()))),
+            Event::JoinFailed { address, .. } => drop(self.seed_words.try_send(SeedWord::Failed(address.clone()))),
             Event::Left { .. } if self.commands.is_none() => self.stop = Some(StopReason::Dropped),
             _ => {}
         }

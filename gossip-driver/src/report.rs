@@ -1,12 +1,11 @@
 //! What a node writes to the log about its cluster.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 
 use gossip_core::{Cause, DropReason, JoinError, MemberState, Stats};
 use tracing::{debug, error, info, warn};
 
-use crate::{Event, MemberChange};
+use crate::{Event, MemberChange, NodeAddress};
 
 /// Addresses that are remembered as failing. Those beyond are logged each time.
 const FAILING_REMEMBERED: usize = 1_024;
@@ -15,7 +14,7 @@ const FAILING_REMEMBERED: usize = 1_024;
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     /// Addresses at which joining failed the last time. Seeds are tried for ever, but it is news only once.
-    failing: HashSet<SocketAddr>,
+    failing: HashSet<NodeAddress>,
 }
 
 impl Report {
@@ -29,7 +28,7 @@ impl Report {
                 self.failing.remove(address);
                 info!(%address, %by, members, "joined");
             }
-            Event::JoinFailed { address, error } => self.log_failure(*address, error),
+            Event::JoinFailed { address, error } => self.log_failure(address, error),
             Event::IdConflict { rival, quiet, .. } => {
                 error!(%rival, quiet, "another running node has the id of this one; give each node an id of its own");
             }
@@ -49,10 +48,10 @@ impl Report {
         }
     }
 
-    fn log_failure(&mut self, address: SocketAddr, error: &JoinError) {
-        let is_news = !self.failing.contains(&address);
+    fn log_failure(&mut self, address: &NodeAddress, error: &JoinError) {
+        let is_news = !self.failing.contains(address);
         if is_news && self.failing.len() < FAILING_REMEMBERED {
-            self.failing.insert(address);
+            self.failing.insert(address.clone());
         }
         match error {
             JoinError::Rejected(reason) if is_news => {
@@ -65,7 +64,7 @@ impl Report {
 }
 
 /// Logs what the node dropped of a packet.
-pub(crate) fn log_drops(from: SocketAddr, before: &Stats, after: &Stats) {
+pub(crate) fn log_drops(from: &NodeAddress, before: &Stats, after: &Stats) {
     for &reason in DropReason::ALL {
         if after.dropped(reason) > before.dropped(reason) {
             debug!(%from, reason = reason.name(), "dropped a packet or a part of it");
@@ -75,7 +74,7 @@ pub(crate) fn log_drops(from: SocketAddr, before: &Stats, after: &Stats) {
 
 fn log_change(change: &MemberChange) {
     let member = &change.member;
-    let (id, address) = (member.id, member.address);
+    let (id, address) = (member.id, &member.address);
     match (&change.cause, member.state) {
         (Cause::Accused { by }, state) => info!(member = %id, %address, %state, %by, "member accused"),
         (Cause::DeclaredDead { by }, state) => info!(member = %id, %address, %state, %by, "member declared dead"),

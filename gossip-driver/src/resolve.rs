@@ -18,7 +18,7 @@ use crate::address::Host;
 use crate::callback::text_of;
 use crate::runtime::{Runtime, within};
 use crate::service::{self, Service};
-use crate::{Config, Endpoint, ResolveError};
+use crate::{Config, Endpoint, NodeAddress, ResolveError};
 
 /// Most addresses of one name that are used.
 const MOST: usize = 256;
@@ -106,9 +106,9 @@ pub(crate) struct Lookup<R> {
 
 /// Where an endpoint is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct Found<A = SocketAddr> {
     /// The best first, without repetition; never empty.
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<A>,
     /// When to ask again, from now. `None`: when none of them leads anywhere.
     pub(crate) holds: Option<Duration>,
     /// There may be more: a part of it was not found.
@@ -130,6 +130,13 @@ impl<R: Runtime> Lookup<R> {
             timeout: config.protocol.join_timeout,
             bounds: config.min_name_ttl..=config.max_name_ttl,
         }
+    }
+
+    /// Where the nodes at an endpoint may be.
+    pub(crate) async fn resolve_nodes(&self, endpoint: &Endpoint) -> Result<Found<NodeAddress>, ResolveError> {
+        let Found { addresses, holds, is_partial } = self.resolve(endpoint).await?;
+        let addresses = addresses.into_iter().map(|address| endpoint.node_address(address)).collect();
+        Ok(Found { addresses, holds, is_partial })
     }
 
     /// The addresses of an endpoint.

@@ -18,7 +18,7 @@ use crate::address::reachable_from;
 use crate::resolve::{Found, Lookup};
 use crate::runtime::{Runtime, Timer};
 use crate::stats::{Counter, Counters};
-use crate::{Endpoint, ResolveError};
+use crate::{Endpoint, NodeAddress, ResolveError};
 
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_mins(1);
@@ -31,9 +31,9 @@ pub(crate) enum SeedWord {
     /// These are the seeds from now on.
     Replace { seeds: Vec<Endpoint>, done: oneshot::Sender<()> },
     /// A node answered at this address.
-    Accepted(SocketAddr),
+    Accepted(NodeAddress),
     /// Nobody let this node in at this address.
-    Failed(SocketAddr),
+    Failed(NodeAddress),
 }
 
 /// What the keeper needs to know of its node.
@@ -43,16 +43,16 @@ pub(crate) struct SeedWires<R> {
     pub(crate) counters: Arc<Counters>,
     pub(crate) words: Receiver<SeedWord>,
     /// Where the addresses go: the newest list replaces one that was not read. Closed when the node stops.
-    pub(crate) addresses: Sender<Vec<SocketAddr>>,
+    pub(crate) addresses: Sender<Vec<NodeAddress>>,
     pub(crate) bound: SocketAddr,
-    pub(crate) advertised: SocketAddr,
+    pub(crate) advertised: NodeAddress,
 }
 
 /// One seed as configured, and what is known of it.
 #[derive(Debug)]
 struct Seed {
     endpoint: Endpoint,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<NodeAddress>,
     next: Next,
     delay: Duration,
     /// The log has it that the name cannot be resolved, and not yet that it can.
@@ -105,7 +105,7 @@ struct Keeper<R: Runtime> {
 enum Happening {
     Word(SeedWord),
     Due,
-    Resolved { generation: u64, at: usize, result: Result<Found, ResolveError> },
+    Resolved { generation: u64, at: usize, result: Result<Found<NodeAddress>, ResolveError> },
 }
 
 impl<R: Runtime> Keeper<R> {
@@ -144,8 +144,8 @@ impl<R: Runtime> Keeper<R> {
                 // Nobody may be waiting any more.
                 let _ = done.send(());
             }
-            Happening::Word(SeedWord::Accepted(address)) => self.accepted(address),
-            Happening::Word(SeedWord::Failed(address)) => self.failed(now, address),
+            Happening::Word(SeedWord::Accepted(address)) => self.accepted(&address),
+            Happening::Word(SeedWord::Failed(address)) => self.failed(now, &address),
             Happening::Due => self.resolve_due(now),
             Happening::Resolved { generation, at, result } if generation == self.generation => {
                 self.resolved(now, at, result);
@@ -170,13 +170,13 @@ impl<R: Runtime> Keeper<R> {
             seed.next = Next::UnderWay;
             let (lookup, endpoint, generation) = (self.wires.lookup.clone(), seed.endpoint.clone(), self.generation);
             self.resolving.push(Box::pin(async move {
-                let result = lookup.resolve(&endpoint).await;
+                let result = lookup.resolve_nodes(&endpoint).await;
                 Happening::Resolved { generation, at, result }
             }));
         }
     }
 
-    fn resolved(&mut self, now: Instant, at: usize, result: Result<Found, ResolveError>) {
+    fn resolved(&mut self, now: Instant, at: usize, result: Result<Found<NodeAddress>, ResolveError>) {
         let Some(seed) = self.seeds.get_mut(at) else { return };
         match result {
             Ok(found) => {
@@ -207,15 +207,15 @@ impl<R: Runtime> Keeper<R> {
         }
     }
 
-    fn accepted(&mut self, address: SocketAddr) {
-        for seed in self.seeds.iter_mut().filter(|seed| seed.addresses.contains(&address)) {
+    fn accepted(&mut self, address: &NodeAddress) {
+        for seed in self.seeds.iter_mut().filter(|seed| seed.addresses.contains(address)) {
             seed.delay = FIRST_DELAY;
         }
     }
 
-    fn failed(&mut self, now: Instant, address: SocketAddr) {
-        for seed in self.seeds.iter_mut().filter(|seed| seed.addresses.contains(&address)) {
-            if matches!(seed.next, Next::OnFailure { .. }) && seed.endpoint.as_socket_address().is_none() {
+    fn failed(&mut self, now: Instant, address: &NodeAddress) {
+        for seed in self.seeds.iter_mut().filter(|seed| seed.addresses.contains(address)) {
+            if matches!(seed.next, Next::OnFailure { .. }) && seed.endpoint.as_node_address().is_none() {
                 let again = seed.postpone(now);
                 let name = &seed.endpoint;
                 debug!(seed = %name, %address, "a seed does not answer; resolving its name again in {again:?}");
@@ -225,13 +225,15 @@ impl<R: Runtime> Keeper<R> {
 
     /// Hands the addresses of all seeds to the node, without its own.
     fn tell(&self) {
-        let SeedWires { bound, advertised, .. } = self.wires;
-        let mut addresses: Vec<SocketAddr> = Vec::new();
-        for &address in self.seeds.iter().flat_map(|seed| &seed.addresses) {
-            if !reachable_from(bound, address) {
+        let SeedWires { bound, advertised, .. } = &self.wires;
+        let mut addresses: Vec<NodeAddress> = Vec::new();
+        let own = [Some(*bound), advertised.socket_address()];
+        for address in self.seeds.iter().flat_map(|seed| &seed.addresses) {
+            let socket = address.socket_address();
+            if socket.is_some_and(|socket| !reachable_from(*bound, socket)) {
                 debug!(%address, %bound, "left out a seed's address: it is of another family than this node's");
-            } else if address != bound && address != advertised && !addresses.contains(&address) {
-                addresses.push(address);
+            } else if !own.contains(&socket) && !addresses.contains(address) {
+                addresses.push(address.clone());
             }
         }
         // Failure means that the node has stopped, which is noticed elsewhere.
@@ -241,18 +243,18 @@ impl<R: Runtime> Keeper<R> {
 
 impl Seed {
     fn new(now: Instant, endpoint: Endpoint) -> Self {
-        let address = endpoint.as_socket_address();
+        let address = endpoint.as_node_address();
         let next = if address.is_some() { Next::OnFailure { until: None } } else { Next::At(now) };
         Self { endpoint, addresses: address.into_iter().collect(), next, delay: FIRST_DELAY, is_trouble_known: false }
     }
 
     /// Plans the next look-up after one that found something; the addresses to use from now on. Where a part was not
     /// found, those that were known are kept, and it is looked for again soon.
-    fn settle(&mut self, now: Instant, found: Found) -> Vec<SocketAddr> {
+    fn settle(&mut self, now: Instant, found: Found<NodeAddress>) -> Vec<NodeAddress> {
         let Found { mut addresses, holds, is_partial } = found;
         if is_partial {
             self.postpone(now);
-            let known: Vec<SocketAddr> = self.addresses.iter().filter(|it| !addresses.contains(it)).copied().collect();
+            let known: Vec<_> = self.addresses.iter().filter(|it| !addresses.contains(it)).cloned().collect();
             addresses.extend(known);
             addresses.truncate(MOST);
         } else {
@@ -287,7 +289,7 @@ mod tests {
         assert_eq!(seed.next, Next::At(now + LONGEST_DELAY));
     }
 
-    fn found(addresses: &[&str], holds: Option<u64>, is_partial: bool) -> Found {
+    fn found(addresses: &[&str], holds: Option<u64>, is_partial: bool) -> Found<NodeAddress> {
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
         Found { addresses, holds: holds.map(Duration::from_secs), is_partial }
     }

@@ -1,7 +1,6 @@
 //! What a node shows to its handles while it runs, and how it tells them that it stopped.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -14,7 +13,7 @@ use crate::outbound::Outbound;
 use crate::round::Rounds;
 use crate::stats::{Counter, Counters, Gauges};
 use crate::subscribe::Subscribers;
-use crate::{Config, Snapshot, Stats, StopReason};
+use crate::{Config, NodeAddress, Snapshot, Stats, StopReason};
 
 /// Written by the node's task, read by the handles.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn of(node: &Node<SocketAddr>, gauges: Gauges) -> Self {
+    pub(crate) fn of(node: &Node<NodeAddress>, gauges: Gauges) -> Self {
         Self { protocol: node.stats(), phase: node.phase(), health_score: node.health_score(), gauges }
     }
 }
@@ -54,7 +53,7 @@ pub(crate) struct Running {
 }
 
 impl Shared {
-    pub(crate) fn new(node: &Node<SocketAddr>, config: &Config) -> (Arc<Self>, Running) {
+    pub(crate) fn new(node: &Node<NodeAddress>, config: &Config) -> (Arc<Self>, Running) {
         let counters = Arc::new(Counters::new());
         let (sender, ended) = async_channel::bounded(1);
         let shared = Arc::new(Self {

@@ -1,11 +1,10 @@
 //! The member table as readers see it: a picture that never changes, replaced as a whole.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gossip_core::{MemberState, Node, NodeId};
 
-use crate::Member;
+use crate::{Member, NodeAddress};
 
 /// The member table at one moment. Reading it takes no lock and disturbs nobody.
 #[derive(Clone, Debug)]
@@ -49,7 +48,7 @@ impl Counts {
 }
 
 impl Snapshot {
-    pub(crate) fn of(node: &Node<SocketAddr>) -> Self {
+    pub(crate) fn of(node: &Node<NodeAddress>) -> Self {
         Self::new(node.table_version(), node.id(), node.members().cloned())
     }
 
@@ -158,12 +157,12 @@ mod tests {
 
     use super::*;
 
-    fn address(of: usize) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], u16::try_from(of).unwrap()))
+    fn address(of: usize) -> NodeAddress {
+        NodeAddress::Socket(([127, 0, 0, 1], u16::try_from(of).unwrap()).into())
     }
 
     /// Lets time pass for nodes whose index is their port; packets of those that are `None` are lost.
-    fn run(nodes: &mut [Option<Node<SocketAddr>>], now: &mut Instant, span: Duration) {
+    fn run(nodes: &mut [Option<Node<NodeAddress>>], now: &mut Instant, span: Duration) {
         let mut buffer = BytesMut::new();
         let end = *now + span;
         while *now < end {
@@ -173,7 +172,7 @@ mod tests {
                 {
                     let packet = buffer.split();
                     for to in transmit.to {
-                        let Some(node) = &mut nodes[usize::from(to.port())] else { continue };
+                        let Some(node) = &mut nodes[usize::from(to.socket_address().unwrap().port())] else { continue };
                         match transmit.channel {
                             Channel::Datagram => node.handle_datagram(*now, address(from), &mut packet.clone()),
                             Channel::Stream => node.handle_message(*now, address(from), &mut packet.clone()),

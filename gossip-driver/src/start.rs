@@ -17,7 +17,7 @@ use crate::resolve::Lookup;
 use crate::round::Pace;
 use crate::seeds::{self, SeedWires};
 use crate::shared::Shared;
-use crate::{Config, Endpoint, Listener, Runtime, SocketBuffers, StartError};
+use crate::{Config, Endpoint, Listener, NodeAddress, Runtime, SocketBuffers, StartError};
 
 /// How many ports are tried until one is free for both UDP and TCP.
 const PORT_ATTEMPTS: usize = 64;
@@ -46,12 +46,12 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     let sockets = Sockets::bind(&runtime, wanted, &config)?;
     let bound = sockets.bound;
     let address = match advertise {
-        Some(endpoint) => advertised(&lookup, &endpoint, bound).await?,
-        None => advertised_by_default(bound)?,
+        Some(endpoint) => endpoint.node_address(advertised(&lookup, &endpoint, bound).await?),
+        None => NodeAddress::Socket(advertised_by_default(bound)?),
     };
 
     let clock = Clock::new(runtime.now());
-    let node = new_node(&config, address, clock.read(runtime.now()))?;
+    let node = new_node(&config, address.clone(), clock.read(runtime.now()))?;
     let id = node.id();
     let (shared, running) = Shared::new(&node, &config);
     let (commands, orders) = async_channel::bounded(config.command_queue);
@@ -64,7 +64,7 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         words,
         addresses: seed_addresses,
         bound,
-        advertised: address,
+        advertised: address.clone(),
     };
     let Sockets { datagrams, listener, .. } = sockets;
     let parts = Parts {
@@ -171,7 +171,7 @@ fn advertised_by_default(bound: SocketAddr) -> Result<SocketAddr, StartError> {
     Ok(SocketAddr::new(ip, bound.port()))
 }
 
-fn new_node(config: &Config, address: SocketAddr, now: gossip_core::Instant) -> Result<Node<SocketAddr>, StartError> {
+fn new_node(config: &Config, address: NodeAddress, now: gossip_core::Instant) -> Result<Node<NodeAddress>, StartError> {
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
     let epoch: [u8; 4] = random()?;

@@ -1,18 +1,17 @@
 //! Callers that wait for something to happen before their command is answered.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use gossip_core::{JoinError, PhaseError};
 
-use crate::Event;
 use crate::command::{Joined, Reply};
+use crate::{Event, NodeAddress};
 
 /// Answers that are ready, and callers whose answer is an event to come.
 #[derive(Default)]
 pub(crate) struct Waiting {
     ready: Vec<Box<dyn FnOnce() + Send>>,
-    joins: HashMap<SocketAddr, Vec<Reply<Joined, JoinError>>>,
+    joins: HashMap<NodeAddress, Vec<Reply<Joined, JoinError>>>,
     leaves: Vec<Reply<usize, PhaseError>>,
 }
 
@@ -32,7 +31,7 @@ impl Waiting {
         }
     }
 
-    pub(crate) fn join(&mut self, address: SocketAddr, reply: Reply<Joined, JoinError>) {
+    pub(crate) fn join(&mut self, address: NodeAddress, reply: Reply<Joined, JoinError>) {
         let waiting = self.joins.entry(address).or_default();
         // Those who gave up waiting would else add up while the attempt lasts.
         waiting.retain(|reply| !reply.is_canceled());
@@ -66,7 +65,7 @@ impl Waiting {
         }
     }
 
-    fn joined(&mut self, address: &SocketAddr, result: &Result<Joined, JoinError>) {
+    fn joined(&mut self, address: &NodeAddress, result: &Result<Joined, JoinError>) {
         for reply in self.joins.remove(address).into_iter().flatten() {
             let _ = reply.send(result.clone());
         }
@@ -84,14 +83,14 @@ mod tests {
     #[test]
     fn all_who_wait_for_one_address_get_its_answer_and_others_do_not() {
         let mut waiting = Waiting::default();
-        let [here, there]: [SocketAddr; 2] = ["10.0.0.1:1", "10.0.0.2:1"].map(|text| text.parse().unwrap());
+        let [here, there]: [NodeAddress; 2] = ["10.0.0.1:1", "10.0.0.2:1"].map(|text| text.parse().unwrap());
         let mut answers = Vec::new();
-        for address in [here, here, there] {
+        for address in [&here, &here, &there] {
             let (reply, answer) = oneshot::channel();
-            waiting.join(address, reply);
+            waiting.join(address.clone(), reply);
             answers.push(answer);
         }
-        waiting.happened(&Event::JoinAccepted { address: here, by: NodeId::from_u128(7), members: 2 });
+        waiting.happened(&Event::JoinAccepted { address: here.clone(), by: NodeId::from_u128(7), members: 2 });
         let mut got = answers.into_iter().map(FutureExt::now_or_never);
         for _ in 0..2 {
             assert!(matches!(got.next(), Some(Some(Ok(Ok(Joined { .. }))))));
@@ -103,9 +102,9 @@ mod tests {
     #[test]
     fn those_who_gave_up_waiting_do_not_add_up() {
         let mut waiting = Waiting::default();
-        let here: SocketAddr = "10.0.0.1:1".parse().unwrap();
+        let here: NodeAddress = "10.0.0.1:1".parse().unwrap();
         for _ in 0..100 {
-            waiting.join(here, oneshot::channel().0);
+            waiting.join(here.clone(), oneshot::channel().0);
         }
         assert_eq!(waiting.joins[&here].len(), 1);
     }

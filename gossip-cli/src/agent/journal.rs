@@ -1,10 +1,9 @@
 //! What the agent writes to its log of what happens in the cluster.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 
 use gossip_tokio::protocol::JoinError;
-use gossip_tokio::{Event, Events, MemberChange, MemberState, MessageType};
+use gossip_tokio::{Event, Events, MemberChange, MemberState, MessageType, NodeAddress};
 use tracing::{debug, error, info, warn};
 
 use crate::describe::{NAME_KEY, blamers, cause_name, name_of, state_word};
@@ -13,7 +12,7 @@ use crate::describe::{NAME_KEY, blamers, cause_name, name_of, state_word};
 const MAX_SILENT: usize = 1_024;
 
 /// Writes until the node stops; `seeds` are the addresses that were configured as such, `is_sealed` whether it has keys.
-pub(crate) async fn keep(mut events: Events, seeds: Vec<SocketAddr>, is_sealed: bool) {
+pub(crate) async fn keep(mut events: Events, seeds: Vec<NodeAddress>, is_sealed: bool) {
     let mut journal = Journal { seeds, is_sealed, silent: HashSet::new() };
     while let Some(event) = events.next().await {
         journal.write(&event);
@@ -23,10 +22,10 @@ pub(crate) async fn keep(mut events: Events, seeds: Vec<SocketAddr>, is_sealed: 
 #[derive(Debug)]
 struct Journal {
     /// Addresses that are retried for ever. Those behind names are not among them.
-    seeds: Vec<SocketAddr>,
+    seeds: Vec<NodeAddress>,
     /// Whether the node has keys.
     is_sealed: bool,
-    silent: HashSet<SocketAddr>,
+    silent: HashSet<NodeAddress>,
 }
 
 impl Journal {
@@ -44,7 +43,7 @@ impl Journal {
                 self.silent.remove(address);
                 info!(%address, %by, members, "joined");
             }
-            Event::JoinFailed { address, error } => self.join_failed(*address, error),
+            Event::JoinFailed { address, error } => self.join_failed(address, error),
             Event::IdConflict { rival, quiet: true, .. } => error!(
                 %rival,
                 "another node has this node's id and started later; this one keeps quiet: give one of them another --id"
@@ -80,12 +79,12 @@ impl Journal {
     }
 
     /// Seeds are retried for ever; one line for each address is enough until it has answered.
-    fn join_failed(&mut self, address: SocketAddr, error: &JoinError) {
+    fn join_failed(&mut self, address: &NodeAddress, error: &JoinError) {
         if self.silent.len() >= MAX_SILENT {
             self.silent.clear();
         }
-        if self.silent.insert(address) {
-            let plan = if self.seeds.contains(&address) { "; it is a seed and is retried for ever" } else { "" };
+        if self.silent.insert(address.clone()) {
+            let plan = if self.seeds.contains(address) { "; it is a seed and is retried for ever" } else { "" };
             let hint = self.hint(error);
             warn!(%address, %error, "cannot join through this address{hint}{plan}");
         } else {
@@ -96,7 +95,7 @@ impl Journal {
 
 fn member(change: &MemberChange) {
     let member = &change.member;
-    let (id, address, state) = (member.id, member.address, state_word(member.state.name()));
+    let (id, address, state) = (member.id, &member.address, state_word(member.state.name()));
     let name = name_of(member);
     let previous = change.previous.map(MemberState::name).map(state_word);
     let cause = cause_name(&change.cause);

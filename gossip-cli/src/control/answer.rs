@@ -174,7 +174,7 @@ impl Steering {
         MemberRow {
             id: member.id.to_string(),
             name: describe::name_of(member),
-            address: member.address,
+            address: member.address.clone(),
             state: member.state.to_string(),
             since_ms: millis(self.cluster.now().saturating_since(member.since)),
             incarnation: member.incarnation.to_string(),
@@ -195,7 +195,7 @@ impl Steering {
             id: self.cluster.id().to_string(),
             name: local.as_deref().and_then(describe::name_of),
             cluster: self.cluster_name.clone(),
-            address: self.cluster.address(),
+            address: self.cluster.address().clone(),
             bind: self.cluster.bind_address(),
             incarnation: local.map(|local| local.incarnation.to_string()),
             phase: phase_name(self.cluster.phase()).to_owned(),
@@ -299,7 +299,7 @@ impl Steering {
         let mut events = self.cluster.events();
         let what = EventKind::Watching {
             id: self.cluster.id().to_string(),
-            address: self.cluster.address(),
+            address: self.cluster.address().clone(),
             live: self.cluster.members().counts().live(),
         };
         item(answers, &EventRow { time: describe::wall_clock(), what }).await?;
@@ -357,13 +357,13 @@ async fn item(answers: &mut Answers, row: &impl Serialize) -> io::Result<()> {
 fn join_rows(report: &JoinReport) -> impl Iterator<Item = JoinRow> {
     let accepted = report.accepted.iter().map(|accepted| JoinRow {
         given: accepted.given.clone(),
-        address: Some(accepted.address),
+        address: Some(accepted.address.clone()),
         accepted_by: Some(accepted.by.to_string()),
         failed: None,
     });
     let failed = report.failed.iter().map(|failure| JoinRow {
         given: failure.given.clone(),
-        address: failure.address,
+        address: failure.address.clone(),
         accepted_by: None,
         failed: Some(failure.reason.to_string()),
     });

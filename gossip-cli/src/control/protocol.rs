@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use gossip_tokio::Value;
+use gossip_tokio::{NodeAddress, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -187,7 +187,7 @@ pub(crate) struct MemberRow {
     pub(crate) id: String,
     /// The metadata key `name`, if it is set.
     pub(crate) name: Option<String>,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: NodeAddress,
     pub(crate) state: String,
     /// For how long it has been in this state.
     pub(crate) since_ms: u64,
@@ -204,7 +204,7 @@ pub(crate) struct InfoRow {
     pub(crate) id: String,
     pub(crate) name: Option<String>,
     pub(crate) cluster: String,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: NodeAddress,
     pub(crate) bind: SocketAddr,
     pub(crate) incarnation: Option<String>,
     pub(crate) phase: String,
@@ -229,7 +229,7 @@ pub(crate) struct JoinRow {
     /// The address as it was given.
     pub(crate) given: String,
     /// What it resolved to, if it did.
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) address: Option<NodeAddress>,
     /// Who let the agent in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) accepted_by: Option<String>,
@@ -261,14 +261,14 @@ pub(crate) enum EventKind {
     /// The monitor is in place; what happens from now on will be told.
     Watching {
         id: String,
-        address: SocketAddr,
+        address: NodeAddress,
         live: usize,
     },
     /// A member appeared, or its state changed.
     Member {
         id: String,
         name: Option<String>,
-        address: SocketAddr,
+        address: NodeAddress,
         state: String,
         previous: Option<String>,
         cause: String,
@@ -283,16 +283,16 @@ pub(crate) enum EventKind {
         changed: BTreeMap<String, Option<MetaValue>>,
     },
     JoinAccepted {
-        address: SocketAddr,
+        address: NodeAddress,
         by: String,
         members: usize,
     },
     JoinFailed {
-        address: SocketAddr,
+        address: NodeAddress,
         reason: String,
     },
     IdConflict {
-        rival: SocketAddr,
+        rival: NodeAddress,
         quiet: bool,
     },
     IdRegained,

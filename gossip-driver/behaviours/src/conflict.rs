@@ -27,7 +27,7 @@ pub(crate) async fn the_later_start_keeps_the_id_and_both_are_told<R: Runtime>()
     nodes.push(later);
     converged(&nodes).await;
     seen(&observer, "the later start is known", |members| {
-        members.member(earlier.id()).is_some_and(|member| member.address == nodes[2].address())
+        members.member(earlier.id()).is_some_and(|member| member.address == *nodes[2].address())
     })
     .await;
 

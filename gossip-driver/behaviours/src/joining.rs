@@ -9,7 +9,7 @@ pub(crate) async fn five_nodes_find_each_other_through_one<R: Runtime>() {
     for node in &nodes {
         let members = node.members();
         assert_eq!(members.counts().alive, 5);
-        assert_eq!(members.local().map(|local| local.address), Some(node.address()));
+        assert_eq!(members.local().map(|local| &local.address), Some(node.address()));
         assert_eq!(members.candidates(10).len(), 4);
         assert!(members.candidates(2).iter().all(|member| member.id != node.id()));
     }

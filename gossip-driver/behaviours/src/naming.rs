@@ -26,6 +26,10 @@ fn asking(cluster: &str, server: SocketAddr) -> Config {
     quick(cluster).dns_servers([server]).min_name_ttl(Duration::from_millis(100))
 }
 
+fn address_of<R: Runtime>(node: &Cluster<R>) -> SocketAddr {
+    node.address().socket_address().expect("it has a socket")
+}
+
 /// What a node says of an address through which it cannot join.
 async fn trouble<R: Runtime>(node: &Cluster<R>, address: &str) -> String {
     match within("the join", node.join([address])).await {
@@ -39,10 +43,10 @@ pub(crate) async fn the_preferred_family_of_a_name_is_bound_and_advertised<R: Ru
     server.addresses("both.example.test", LONG, &[Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]);
     let config = asking("family", server.address()).bind("both.example.test:0");
     let four = start::<R>(config.clone().advertise("both.example.test:7000")).await;
-    assert_eq!(four.address(), SocketAddr::from((Ipv4Addr::LOCALHOST, 7_000)));
+    assert_eq!(address_of(&four), SocketAddr::from((Ipv4Addr::LOCALHOST, 7_000)));
     match within("a start", Cluster::<R>::start(config.prefer_ipv6(true))).await {
         Ok(six) => {
-            assert_eq!(six.address().ip(), IpAddr::from(Ipv6Addr::LOCALHOST));
+            assert_eq!(address_of(&six).ip(), IpAddr::from(Ipv6Addr::LOCALHOST));
             stop([six]).await;
         }
         // A machine without IPv6 still shows which one was chosen.
@@ -57,13 +61,13 @@ pub(crate) async fn each_address_of_a_long_answer_is_tried<R: Runtime>() {
     let seed = start::<R>(asking("many", server.address()).bind(aside(31))).await;
     // More than a datagram of DNS holds, so that the rest comes over TCP. Nobody listens at the others.
     let mut addresses: Vec<IpAddr> = (1..100).map(|host| IpAddr::from([127, 78, 0, host])).collect();
-    addresses.push(seed.address().ip());
+    addresses.push(address_of(&seed).ip());
     server.addresses("many.example.test", LONG, &addresses);
     let node = start::<R>(asking("many", server.address())).await;
-    let name = format!("many.example.test:{}", seed.address().port());
+    let name = format!("many.example.test:{}", address_of(&seed).port());
     let report = within("the join", node.join([name])).await.expect("one is there");
     assert_eq!((report.accepted.len(), report.failed.len()), (1, 99), "{report}");
-    assert_eq!(report.accepted[0].address, seed.address());
+    assert_eq!(report.accepted[0].address, *seed.address());
     stop([seed, node]).await;
 }
 
@@ -73,7 +77,7 @@ pub(crate) async fn an_alias_of_an_alias_leads_to_the_host<R: Runtime>() {
     server.alias("two.example.test", LONG, HOST);
     let seed = start::<R>(asking("alias", server.address())).await;
     let node = start::<R>(asking("alias", server.address())).await;
-    let name = format!("one.example.test:{}", seed.address().port());
+    let name = format!("one.example.test:{}", address_of(&seed).port());
     within("the join", node.join([name])).await.expect("the seed is there");
     converged(&[seed.clone(), node.clone()]).await;
     stop([seed, node]).await;
@@ -85,7 +89,7 @@ pub(crate) async fn a_service_leads_to_all_who_offer_it_by_priority<R: Runtime>(
     for _ in 0..3 {
         nodes.push(start::<R>(asking("service", server.address())).await);
     }
-    let port = |at: usize| nodes[at].address().port();
+    let port = |at: usize| address_of(&nodes[at]).port();
     let services =
         [(30, 0, port(2), HOST), (10, 0, port(0), HOST), (20, 9, port(1), HOST), (5, 0, 7_979, "gone.example.test")];
     server.services(SERVICE, LONG, &services);
@@ -101,12 +105,12 @@ pub(crate) async fn a_service_leads_to_all_who_offer_it_by_priority<R: Runtime>(
 pub(crate) async fn a_seed_is_looked_up_again_when_its_time_to_live_is_over<R: Runtime>() {
     let server = name_server();
     let one = start::<R>(asking("expiry", server.address())).await;
-    server.services(SERVICE, 1, &[(1, 1, one.address().port(), HOST)]);
+    server.services(SERVICE, 1, &[(1, 1, address_of(&one).port(), HOST)]);
     let node = start::<R>(asking("expiry", server.address()).seed(SEED)).await;
     converged(&[one.clone(), node.clone()]).await;
     // The old seed goes on answering, so that nothing but the time leads to the new one.
     let other = start::<R>(asking("expiry", server.address())).await;
-    server.services(SERVICE, 1, &[(1, 1, other.address().port(), HOST)]);
+    server.services(SERVICE, 1, &[(1, 1, address_of(&other).port(), HOST)]);
     converged(&[one.clone(), other.clone(), node.clone()]).await;
     stop([one, other, node]).await;
 }
@@ -114,13 +118,13 @@ pub(crate) async fn a_seed_is_looked_up_again_when_its_time_to_live_is_over<R: R
 pub(crate) async fn a_seed_that_moved_is_found_however_long_its_old_address_was_to_hold<R: Runtime>() {
     let server = name_server();
     let old = start::<R>(asking("moved", server.address())).await;
-    server.services(SERVICE, LONG, &[(1, 1, old.address().port(), HOST)]);
+    server.services(SERVICE, LONG, &[(1, 1, address_of(&old).port(), HOST)]);
     let node = start::<R>(asking("moved", server.address()).seed(SEED)).await;
     converged(&[old.clone(), node.clone()]).await;
     within("leaving", old.leave()).await.expect("it runs");
     stop([old]).await;
     let new = start::<R>(asking("moved", server.address())).await;
-    server.services(SERVICE, LONG, &[(1, 1, new.address().port(), HOST)]);
+    server.services(SERVICE, LONG, &[(1, 1, address_of(&new).port(), HOST)]);
     converged(&[new.clone(), node.clone()]).await;
     stop([new, node]).await;
 }
@@ -129,8 +133,8 @@ pub(crate) async fn what_was_found_is_kept_when_the_name_is_gone<R: Runtime>() {
     let server = name_server();
     let old = start::<R>(asking("kept", server.address()).bind(aside(32))).await;
     let address = old.address().to_string();
-    server.addresses("kept.example.test", 1, &[old.address().ip()]);
-    let seed = format!("kept.example.test:{}", old.address().port());
+    server.addresses("kept.example.test", 1, &[address_of(&old).ip()]);
+    let seed = format!("kept.example.test:{}", address_of(&old).port());
     let node = start::<R>(asking("kept", server.address()).seed(seed)).await;
     converged(&[old.clone(), node.clone()]).await;
     server.addresses("kept.example.test", 1, &[]);
@@ -208,6 +212,6 @@ pub(crate) async fn a_server_that_is_silent_does_not_hide_one_that_answers<R: Ru
     let server = name_server();
     let seed = start::<R>(asking("second", server.address())).await;
     let node = start::<R>(quick("second").dns_servers([stranger(|_| None), server.address()])).await;
-    within("the join", node.join([format!("{HOST}:{}", seed.address().port())])).await.expect("the second answers");
+    within("the join", node.join([format!("{HOST}:{}", address_of(&seed).port())])).await.expect("the second answers");
     stop([seed, node]).await;
 }

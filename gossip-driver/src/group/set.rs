@@ -1,6 +1,5 @@
 //! The set of one group, which the node's task changes and handles read.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gossip_core::{Group, GroupChange, NodeId};
@@ -9,9 +8,9 @@ use crate::group::GroupEvent;
 use crate::group::followers::{Follower, let_go};
 use crate::shared::Shared;
 use crate::subscribe::Subscribers;
-use crate::{Criteria, Events, Member, Snapshot};
+use crate::{Criteria, Events, Member, NodeAddress, Snapshot};
 
-type Changes<D> = Vec<GroupChange<SocketAddr, Arc<D>>>;
+type Changes<D> = Vec<GroupChange<NodeAddress, Arc<D>>>;
 
 /// A set with its readers.
 pub(crate) struct Set<D> {
@@ -20,7 +19,7 @@ pub(crate) struct Set<D> {
 }
 
 struct State<D> {
-    group: Group<SocketAddr, Arc<D>>,
+    group: Group<NodeAddress, Arc<D>>,
     /// The members as they were shown last; `None` once they changed.
     picture: Option<Arc<[Member]>>,
 }
@@ -87,7 +86,7 @@ impl<D: Send + Sync + 'static> Set<D> {
 }
 
 impl<D> Set<D> {
-    pub(crate) fn read<T>(&self, read: impl FnOnce(&Group<SocketAddr, Arc<D>>) -> T) -> T {
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Group<NodeAddress, Arc<D>>) -> T) -> T {
         read(&self.lock().group)
     }
 
@@ -133,8 +132,8 @@ impl<D: Send + Sync + 'static> Follower for Set<D> {
     }
 }
 
-impl<D> From<&GroupChange<SocketAddr, D>> for GroupEvent {
-    fn from(change: &GroupChange<SocketAddr, D>) -> Self {
+impl<D> From<&GroupChange<NodeAddress, D>> for GroupEvent {
+    fn from(change: &GroupChange<NodeAddress, D>) -> Self {
         match change {
             GroupChange::Added(member) => Self::Added(member.clone()),
             GroupChange::Removed(member, _) => Self::Removed(member.clone()),
@@ -156,7 +155,7 @@ mod tests {
     #[test]
     fn what_changes_while_a_group_is_made_is_in_it() {
         for published_first in [true, false] {
-            let address = SocketAddr::from(([127, 0, 0, 1], 1));
+            let address = NodeAddress::Socket(([127, 0, 0, 1], 1).into());
             let identity = Identity::new(NodeId::from_u128(1), address, Epoch::new(1, 0));
             let mut node = Node::new(identity, Config::local("x"), [1; 32], Instant::ZERO).unwrap();
             let (shared, _running) = Shared::new(&node, &crate::Config::lan("test"));

@@ -1,7 +1,6 @@
 //! Frames that wait for a connection while as many are open as may be.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Instant;
 
@@ -9,6 +8,7 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::{Direction, Links, Origin, State, Unreachable};
+use crate::NodeAddress;
 use crate::queue::{Level, Overflow, Queued};
 use crate::runtime::Runtime;
 use crate::stats::Counter;
@@ -19,8 +19,8 @@ const LONGEST: usize = 16_384;
 /// Those who wait, the first one first.
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
-    order: VecDeque<SocketAddr>,
-    frames: HashMap<SocketAddr, Held>,
+    order: VecDeque<NodeAddress>,
+    frames: HashMap<NodeAddress, Held>,
     /// When it is looked again whether somebody has waited for too long.
     pub(super) check_at: Option<Instant>,
 }
@@ -38,11 +38,11 @@ impl Crowd {
         self.order.is_empty()
     }
 
-    pub(super) fn queued(&self, to: &SocketAddr) -> Option<&Level> {
+    pub(super) fn queued(&self, to: &NodeAddress) -> Option<&Level> {
         self.frames.get(to).map(|held| &held.queued)
     }
 
-    fn pop(&mut self) -> Option<(SocketAddr, Held)> {
+    fn pop(&mut self) -> Option<(NodeAddress, Held)> {
         let first = self.order.pop_front()?;
         self.frames.remove_entry(&first)
     }
@@ -50,13 +50,13 @@ impl Crowd {
 
 impl<R: Runtime> Links<R> {
     /// Keeps a frame until there is room for a connection to `to`.
-    pub(super) fn hold(&mut self, now: Instant, to: SocketAddr, frame: Bytes) -> Result<(), Unreachable> {
-        let is_new = !self.crowd.frames.contains_key(&to);
+    pub(super) fn hold(&mut self, now: Instant, to: &NodeAddress, frame: Bytes) -> Result<(), Unreachable> {
+        let is_new = !self.crowd.frames.contains_key(to);
         if is_new && self.crowd.order.len() >= LONGEST {
-            self.refuse_dial(&to);
+            self.refuse_dial(to);
             return Err(Unreachable);
         }
-        let queued = self.crowd.queued(&to).cloned().unwrap_or_default();
+        let queued = self.crowd.queued(to).cloned().unwrap_or_default();
         let limits = (self.settings.link_queue, self.settings.total_queue);
         let frame = Queued::new(frame, (&queued, limits.0), (&self.queued, limits.1)).map_err(|overflow| {
             self.counters.count(match overflow {
@@ -70,9 +70,10 @@ impl<R: Runtime> Links<R> {
             self.crowd.check_at = Some(now + self.settings.link.write_timeout);
         }
         if is_new {
-            self.crowd.order.push_back(to);
+            self.crowd.order.push_back(to.clone());
         }
-        let held = self.crowd.frames.entry(to).or_insert_with(|| Held { since: now, frames: Vec::new(), queued });
+        let held =
+            self.crowd.frames.entry(to.clone()).or_insert_with(|| Held { since: now, frames: Vec::new(), queued });
         held.frames.push(frame);
         self.is_crowded.store(true, Ordering::Relaxed);
         Ok(())
@@ -89,7 +90,7 @@ impl<R: Runtime> Links<R> {
             let Some((to, held)) = self.crowd.pop() else { break };
             let id = match self.routes.get(&to) {
                 Some(&id) => id,
-                None => self.open(now, Origin::Dial(to), to, Direction::Outgoing, held.queued),
+                None => self.open(now, Origin::Dial(to.clone()), to, Direction::Outgoing, held.queued),
             };
             let Some(link) = self.table.get_mut(&id) else { continue };
             (link.used, link.sent) = (now, Some(now));
@@ -107,13 +108,13 @@ impl<R: Runtime> Links<R> {
     }
 
     /// Gives up what has waited for too long: addresses that could not be reached. Requests wait until they end.
-    pub(crate) fn give_up(&mut self, now: Instant) -> Vec<SocketAddr> {
+    pub(crate) fn give_up(&mut self, now: Instant) -> Vec<NodeAddress> {
         if self.crowd.check_at.is_none_or(|at| now < at) {
             return Vec::new();
         }
         let patience = self.settings.link.write_timeout;
-        let is_over = |to: &SocketAddr, held: &mut Held| held.since + patience <= now && !self.awaited.contains(to);
-        let over: Vec<SocketAddr> = self.crowd.frames.extract_if(is_over).map(|(to, _)| to).collect();
+        let is_over = |to: &NodeAddress, held: &mut Held| held.since + patience <= now && !self.awaited.contains(to);
+        let over: Vec<NodeAddress> = self.crowd.frames.extract_if(is_over).map(|(to, _)| to).collect();
         self.crowd.order.retain(|to| self.crowd.frames.contains_key(to));
         self.crowd.check_at = (!self.crowd.is_empty()).then_some(now + patience);
         self.is_crowded.store(!self.crowd.is_empty(), Ordering::Relaxed);
@@ -132,7 +133,7 @@ impl<R: Runtime> Links<R> {
         open < self.settings.max_connections || self.close_least_used(now, direction)
     }
 
-    fn refuse_dial(&self, to: &SocketAddr) {
+    fn refuse_dial(&self, to: &NodeAddress) {
         self.counters.count(Counter::DialsRefused);
         let limit = self.settings.max_connections;
         debug!(address = %to, limit, "not connected: too many connections are in use");

@@ -1,6 +1,7 @@
 //! Connections in virtual time, over a network in memory.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::task::Poll;
 
 use async_channel::Receiver;
@@ -45,7 +46,7 @@ impl Bench {
 
     /// Queues a message for an address where, as far as is known, nobody listens.
     fn send(&mut self, to: SocketAddr, message: &[u8]) -> Result<(), Unreachable> {
-        self.links.send(self.memory.now(), to, framed(message), || false)
+        self.links.send(self.memory.now(), &to.into(), framed(message), || false)
     }
 
     /// The next report, while virtual time passes.
@@ -54,7 +55,7 @@ impl Bench {
     }
 
     /// The end of a connection, after nothing but messages and closing: what `ended` makes of it.
-    fn end(&mut self) -> Option<SocketAddr> {
+    fn end(&mut self) -> Option<NodeAddress> {
         loop {
             match self.next() {
                 News::Message { .. } | News::Drained => {}
@@ -68,7 +69,7 @@ impl Bench {
     fn incoming(&mut self, port: u16) -> (Stream, SocketAddr) {
         let (ours, theirs) = Stream::pair();
         let address = address(port);
-        self.links.accept(self.memory.now(), ours, address);
+        self.links.accept(self.memory.now(), ours, address.into());
         (theirs, address)
     }
 
@@ -139,7 +140,7 @@ fn answers_come_and_go_over_the_same_connection() {
     peer.put(&framed(&message(2)));
     let News::Message { link, packet, .. } = bench.next() else { panic!("a message was sent") };
     assert_eq!(packet, message(2));
-    assert_eq!(bench.links.received(bench.memory.now(), link), Some(to));
+    assert_eq!(bench.links.received(bench.memory.now(), link), Some(to.into()));
 
     let (mut peer, from) = bench.incoming(40_001);
     bench.send(from, &message(3)).unwrap();
@@ -151,12 +152,12 @@ fn answers_come_and_go_over_the_same_connection() {
 fn an_address_that_refuses_or_swallows_is_unreachable() {
     let mut bench = Bench::new(&config());
     bench.send(address(9), &message(1)).unwrap();
-    assert_eq!(bench.end(), Some(address(9)));
+    assert_eq!(bench.end(), Some(address(9).into()));
 
     bench.memory.swallow(address(10));
     let before = bench.memory.now();
     bench.send(address(10), &message(1)).unwrap();
-    assert_eq!(bench.end(), Some(address(10)));
+    assert_eq!(bench.end(), Some(address(10).into()));
     assert_eq!(bench.memory.now() - before, config().dial_timeout);
     assert_eq!(bench.count(Counter::DialFailures), 2);
     assert_eq!((bench.links.gauges().links, bench.links.gauges().bytes_queued), (0, 0));
@@ -205,7 +206,7 @@ fn a_peer_that_takes_nothing_in_time_is_unreachable() {
     bench.send(to, &vec![7; 2 * PIPE - 50_000]).unwrap();
     let _peer = accepted(&bench.memory, &mut door);
     let before = bench.memory.now();
-    assert_eq!(bench.end(), Some(to));
+    assert_eq!(bench.end(), Some(to.into()));
     assert_eq!(bench.memory.now() - before, config().write_timeout);
     assert_eq!(bench.count(Counter::WriteTimeouts), 1);
 }
@@ -215,7 +216,7 @@ fn a_peer_that_takes_bytes_slowly_is_not_cut_off() {
     let mut bench = Bench::new(&config());
     let (mut door, to) = listen(&bench.memory);
     let frame = framed(&vec![7; 90_000]);
-    bench.links.send(bench.memory.now(), to, frame.clone(), || false).unwrap();
+    bench.links.send(bench.memory.now(), &to.into(), frame.clone(), || false).unwrap();
     let mut peer = accepted(&bench.memory, &mut door);
     let mut taken = Vec::new();
     while taken.len() < frame.len() {
@@ -234,7 +235,7 @@ fn a_broken_connection_is_reported_if_something_was_just_sent() {
     let peer = accepted(&bench.memory, &mut door);
     bench.memory.run_for(Duration::ZERO);
     peer.reset();
-    assert_eq!(bench.end(), Some(to), "written is not arrived");
+    assert_eq!(bench.end(), Some(to.into()), "written is not arrived");
 
     bench.send(to, &message(1)).unwrap();
     let peer = accepted(&bench.memory, &mut door);
@@ -289,14 +290,14 @@ fn an_incoming_connection_that_is_gone_is_not_dialed_unless_somebody_listens_the
     assert_eq!(bench.send(from, &message(1)), Err(Unreachable));
     assert_eq!((bench.count(Counter::RepliesToClosed), bench.count(Counter::Dials)), (1, 0));
 
-    bench.links.send(bench.memory.now(), from, framed(&message(1)), || true).unwrap();
+    bench.links.send(bench.memory.now(), &from.into(), framed(&message(1)), || true).unwrap();
     drop(accepted(&bench.memory, &mut door));
     bench.end();
 
     let (theirs, _) = bench.incoming(from.port());
     drop(theirs);
     bench.end();
-    bench.links.expect_listener(&from);
+    bench.links.expect_listener(&from.into());
     bench.send(from, &message(1)).unwrap();
     drop(accepted(&bench.memory, &mut door));
     bench.end();
@@ -495,7 +496,7 @@ fn a_frame_without_a_free_connection_waits_for_one_and_is_given_up_in_time() {
     let to: Vec<SocketAddr> = doors.iter().map(|&(_, to)| to).collect();
     let mut streams = Vec::new();
     for (door, to) in &mut doors[..4] {
-        bench.links.expect_answer(*to);
+        bench.links.expect_answer(&(*to).into());
         bench.send(*to, &message(1)).unwrap();
         streams.push(accepted(&bench.memory, door));
     }
@@ -505,17 +506,17 @@ fn a_frame_without_a_free_connection_waits_for_one_and_is_given_up_in_time() {
     assert!(streams.iter().all(|stream| bench.is_open(stream)), "answers are awaited from all of them");
     assert_eq!(bench.count(Counter::Dials), 4);
 
-    bench.links.expect_no_answer(&to[2]);
+    bench.links.expect_no_answer(&to[2].into());
     bench.links.relieve(bench.memory.now());
     assert!(!bench.is_open(&streams[2]));
     let mut peer = accepted(&bench.memory, &mut doors[4].0);
     let both = [framed(&message(2)), framed(&message(3))].concat();
     assert_eq!(bench.memory.block_on(LONG, peer.take(both.len())), both);
 
-    bench.links.expect_answer(to[4]);
+    bench.links.expect_answer(&to[4].into());
     bench.send(to[5], &message(4)).unwrap();
     bench.memory.run_for(settings.write_timeout);
-    assert_eq!(bench.links.give_up(bench.memory.now()), [to[5]]);
+    assert_eq!(bench.links.give_up(bench.memory.now()), [to[5].into()]);
     assert_eq!(bench.count(Counter::DialsRefused), 1);
     assert_eq!(bench.links.gauges().bytes_queued, 0);
 }
@@ -540,7 +541,7 @@ fn a_link_that_drains_while_others_wait_says_so() {
 fn the_end_of_a_connection_is_reported_however_late_if_an_answer_was_to_come() {
     let mut bench = Bench::new(&config());
     let (mut door, to) = listen(&bench.memory);
-    bench.links.expect_answer(to);
+    bench.links.expect_answer(&to.into());
     bench.send(to, &message(1)).unwrap();
     let peer = accepted(&bench.memory, &mut door);
     for _ in 0..3 {
@@ -548,5 +549,5 @@ fn the_end_of_a_connection_is_reported_however_late_if_an_answer_was_to_come() {
     }
     assert!(bench.is_open(&peer), "it is in use");
     drop(peer);
-    assert_eq!(bench.end(), Some(to));
+    assert_eq!(bench.end(), Some(to.into()));
 }

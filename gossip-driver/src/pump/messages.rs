@@ -1,7 +1,6 @@
 //! Messages of the application: from handles to the node, and from the node to handlers and to those who wait.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
@@ -22,7 +21,7 @@ use crate::outbound::{Broadcast, List, Listed, Purpose, Submission, Verdict};
 use crate::payload::Payload;
 use crate::pump::Pump;
 use crate::stats::Counter;
-use crate::{Config, Event, Runtime};
+use crate::{Config, Event, NodeAddress, Runtime};
 
 /// What a message takes in a frame besides its payload, at most.
 const AROUND: usize = 64;
@@ -51,7 +50,7 @@ struct Open {
     done: Answered,
     kind: MessageType,
     /// Where it was sent, and where its end comes from.
-    address: Option<SocketAddr>,
+    address: Option<NodeAddress>,
 }
 
 impl Traffic {
@@ -175,18 +174,18 @@ impl<R: Runtime> Pump<R> {
 
     /// Whether a payload of this size finds room on its way to a member; whether it is a member is for the node to say.
     fn admit(&mut self, cx: &mut Context<'_>, to: NodeId, size: usize) -> Result<(), SendError> {
-        match self.node.member(to).map(|member| member.address) {
-            Some(address) => self.admit_at(cx, address, size),
+        match self.node.member(to).map(|member| member.address.clone()) {
+            Some(address) => self.admit_at(cx, &address, size),
             None => Ok(()),
         }
     }
 
-    fn admit_at(&mut self, cx: &mut Context<'_>, address: SocketAddr, size: usize) -> Result<(), SendError> {
+    fn admit_at(&mut self, cx: &mut Context<'_>, address: &NodeAddress, size: usize) -> Result<(), SendError> {
         let size = size + AROUND;
-        if !self.links.has_room(&address, self.traffic.unsent + size) {
+        if !self.links.has_room(address, self.traffic.unsent + size) {
             // Then it is exact.
             self.transmit(cx);
-            if !self.links.has_room(&address, self.traffic.unsent + size) {
+            if !self.links.has_room(address, self.traffic.unsent + size) {
                 return Err(SendError::PeerFull { limit: self.traffic.link_queue });
             }
         }
@@ -203,7 +202,7 @@ impl<R: Runtime> Pump<R> {
         verdict: Verdict,
     ) -> Result<(), SendError> {
         let time = self.clock.read(now);
-        let Some(&address) = self.node.asker(token) else { return Err(SendError::RequestOver) };
+        let Some(address) = self.node.asker(token).cloned() else { return Err(SendError::RequestOver) };
         self.links.pay_answer(now, &address);
         if !self.links.is_connected(&address) && self.node.members().all(|member| member.address != address) {
             debug!(%address, "an answer has no way: the asker's connection is gone");
@@ -218,7 +217,7 @@ impl<R: Runtime> Pump<R> {
                 return self.node.refuse(time, token, Refusal::Overloaded);
             }
         };
-        let admitted = self.admit_at(cx, address, payload.len());
+        let admitted = self.admit_at(cx, &address, payload.len());
         match admitted.and_then(|()| self.node.reply(time, token, payload)) {
             Err(SendError::RequestOver) => Err(SendError::RequestOver),
             Err(error) => {
@@ -374,8 +373,8 @@ impl<R: Runtime> Pump<R> {
         match sent {
             Ok(Some(request)) => {
                 done.sent(request);
-                let address = self.node.member(to).map(|member| member.address);
-                if let Some(address) = address {
+                let address = self.node.member(to).map(|member| member.address.clone());
+                if let Some(address) = &address {
                     self.links.expect_answer(address);
                 }
                 self.traffic.asked.insert(request, Open { done, kind, address });
