@@ -147,7 +147,7 @@ fn check_addresses(config: &Config) -> Result<(), Failure> {
     };
     Endpoint::parse_bind(&config.bind, config.prefer_ipv6).map_err(|error| bad("bind", &error))?;
     if let Some(advertise) = &config.advertise {
-        advertise.parse::<Endpoint>().map_err(|error| bad("advertise", &error))?;
+        Endpoint::parse_advertise(advertise).map_err(|error| bad("advertise", &error))?;
     }
     for seed in &config.seeds {
         seed.parse::<Endpoint>().map_err(|error| bad("join", &error))?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -133,6 +134,9 @@ section! {
     /// Timing and limits of sockets, connections and queues.
     TransportSection of Config {
         prefer_ipv6: bool,
+        dns_servers: Vec<SocketAddr>,
+        min_name_ttl: Span,
+        max_name_ttl: Span,
         dial_timeout: Span,
         write_timeout: Span,
         first_frame_timeout: Span,

@@ -10,9 +10,13 @@ use crate::node_address::STREAM;
 /// The port used where none is given.
 pub const DEFAULT_PORT: u16 = 7979;
 
+/// What the name of a service follows.
+const SERVICE: &str = "srv+";
+
 /// A host and a port, as written: `10.0.0.1:7979`, `[fd00::1]:7979`, `host.example:7979`, or any of the hosts alone,
 /// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets. With `tcp://` before it, it is that
-/// of a node that is reached by connections alone.
+/// of a node that is reached by connections alone. Or `srv+` and the name of a service, as in
+/// `srv+_gossip._tcp.example`, whose SRV records name hosts and ports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     text: String,
@@ -26,6 +30,8 @@ pub struct Endpoint {
 pub(crate) enum Host {
     Ip(IpAddr),
     Name(String),
+    /// What SRV records are asked for.
+    Service(String),
 }
 
 /// A text that is no address.
@@ -57,9 +63,15 @@ pub enum AddressProblem {
     /// A character that no host name has.
     #[error("{0:?} cannot be in the name of a host")]
     Character(char),
-    /// A kind of address that this version cannot use.
-    #[error("addresses that begin with {0:?} are not supported yet; write host:port")]
+    /// A kind of address that no node has.
+    #[error("addresses of nodes do not begin with {0:?}; write host:port, or srv+name for a service")]
     Unsupported(String),
+    /// What follows `srv+` is not the name of a service.
+    #[error("expected srv+ and the name of a service, as in srv+_gossip._tcp.example; its SRV records tell the ports")]
+    Service,
+    /// A service, where only one address can stand.
+    #[error("a service stands for several nodes; write the address of this one")]
+    NotOne,
     /// The address of a node that is not numeric.
     #[error("expected an IP address and a port, as in 10.0.0.1:7979 or [::1]:7979")]
     NotNumeric,
@@ -94,7 +106,7 @@ impl Endpoint {
     pub fn as_socket_address(&self) -> Option<SocketAddr> {
         match self.host {
             Host::Ip(ip) => Some(SocketAddr::new(ip, self.port())),
-            Host::Name(_) => None,
+            Host::Name(_) | Host::Service(_) => None,
         }
     }
 
@@ -120,10 +132,23 @@ impl Endpoint {
     /// What is wrong with the text.
     pub fn parse_bind(text: &str, prefer_ipv6: bool) -> Result<Self, AddressError> {
         let Some(port) = text.trim().strip_prefix(':').filter(|rest| !rest.contains(':')) else {
-            return text.parse();
+            return Self::parse_advertise(text);
         };
         let any = if prefer_ipv6 { "[::]" } else { "0.0.0.0" };
         format!("{any}:{port}").parse().map_err(|error: AddressError| AddressError { given: text.to_owned(), ..error })
+    }
+
+    /// Reads the address at which peers are to reach a node.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the text.
+    pub fn parse_advertise(text: &str) -> Result<Self, AddressError> {
+        let endpoint: Self = text.parse()?;
+        match endpoint.host {
+            Host::Service(_) => Err(AddressError { given: endpoint.text, problem: AddressProblem::NotOne }),
+            Host::Ip(_) | Host::Name(_) => Ok(endpoint),
+        }
     }
 }
 
@@ -138,8 +163,12 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
-        let stream = text.strip_prefix(STREAM);
-        parse(stream.unwrap_or(text))
+        let service = text.strip_prefix(SERVICE);
+        let rest = service.unwrap_or(text);
+        let stream = rest.strip_prefix(STREAM);
+        let rest = stream.unwrap_or(rest);
+        let parsed = if service.is_some() { parse_service(rest) } else { parse(rest) };
+        parsed
             .map(|(host, port)| Self { text: text.to_owned(), is_stream: stream.is_some(), host, port })
             .map_err(|problem| AddressError { given: text.to_owned(), problem })
     }
@@ -149,8 +178,8 @@ fn parse(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     if text.is_empty() {
         return Err(AddressProblem::Empty);
     }
-    if let Some(prefix) = foreign_prefix(text) {
-        return Err(AddressProblem::Unsupported(prefix.to_owned()));
+    if let Some(scheme) = text.find("://") {
+        return Err(AddressProblem::Unsupported(text[..scheme + 3].to_owned()));
     }
     if let Some(rest) = text.strip_prefix('[') {
         return parse_bracketed(rest);
@@ -177,11 +206,13 @@ fn parse(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
     }
 }
 
-fn foreign_prefix(text: &str) -> Option<&str> {
-    if let Some(scheme) = text.find("://") {
-        return Some(&text[..scheme + 3]);
+/// The service that SRV records are asked for. They tell the ports.
+fn parse_service(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
+    match parse(text) {
+        Ok((Host::Name(name), None)) => Ok((Host::Service(name), None)),
+        Err(problem @ (AddressProblem::Character(_) | AddressProblem::Unsupported(_))) => Err(problem),
+        _ => Err(AddressProblem::Service),
     }
-    text.find("srv+").filter(|&at| at == 0).map(|_| &text[..4])
 }
 
 fn parse_bracketed(rest: &str) -> Result<(Host, Option<u16>), AddressProblem> {
@@ -256,6 +287,7 @@ mod tests {
         let host = match endpoint.host() {
             Host::Ip(ip) => format!("ip {ip}"),
             Host::Name(name) => format!("name {name}"),
+            Host::Service(name) => format!("service {name}"),
         };
         (host, endpoint.explicit_port())
     }
@@ -269,6 +301,7 @@ mod tests {
         assert_eq!(written("fd00::1"), ("ip fd00::1".to_owned(), None));
         assert_eq!(written(" node-1.example:80 "), ("name node-1.example".to_owned(), Some(80)));
         assert_eq!(written("localhost"), ("name localhost".to_owned(), None));
+        assert_eq!(written("srv+_gossip._tcp.example"), ("service _gossip._tcp.example".to_owned(), None));
         assert_eq!("localhost".parse::<Endpoint>().unwrap().port(), DEFAULT_PORT);
     }
 
@@ -285,9 +318,14 @@ mod tests {
         assert_eq!(problem("[::1]80"), AddressProblem::Brackets);
         assert_eq!(problem("[host]:80"), AddressProblem::Brackets);
         assert_eq!(problem("a b:80"), AddressProblem::Character(' '));
-        assert_eq!(problem("srv+name"), AddressProblem::Unsupported("srv+".to_owned()));
+        for text in ["srv+", "srv+name:80", "srv+10.0.0.1", "srv+[::1]", "srv+:80"] {
+            assert_eq!(problem(text), AddressProblem::Service, "{text}");
+        }
+        assert_eq!(problem("srv+a b"), AddressProblem::Character(' '));
+        assert_eq!(problem("srv+srv+name"), AddressProblem::Character('+'));
+        assert_eq!(problem("ftp://name"), AddressProblem::Unsupported("ftp://".to_owned()));
         assert_eq!(problem("wss://name/x"), AddressProblem::Unsupported("wss://".to_owned()));
-        assert_eq!(problem("srv+wss://name"), AddressProblem::Unsupported("srv+wss://".to_owned()));
+        assert_eq!(problem("srv+wss://name"), AddressProblem::Unsupported("wss://".to_owned()));
     }
 
     #[test]
@@ -296,6 +334,7 @@ mod tests {
         assert_eq!(bind(":80", false).unwrap(), "0.0.0.0:80".parse().unwrap());
         assert_eq!(bind(":80", true).unwrap(), "[::]:80".parse().unwrap());
         assert_eq!(bind("::1", false).unwrap(), "[::1]:7979".parse().unwrap());
+        assert_eq!(Endpoint::parse_bind("srv+name", false).unwrap_err().problem, AddressProblem::NotOne);
         let error = Endpoint::parse_bind(":x", false).unwrap_err();
         assert_eq!(error.to_string(), "address \":x\": \"x\" is not a port, expected a number from 0 to 65535");
     }

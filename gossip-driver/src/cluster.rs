@@ -166,7 +166,7 @@ impl<R: Runtime> Cluster<R> {
             Err(error) => Err(error.into()),
         };
         let addresses = match resolved {
-            Ok(addresses) => addresses,
+            Ok(found) => found.addresses,
             Err(reason) => {
                 report.failed.push(JoinFailure { given, address: None, reason });
                 return Ok(report);

@@ -1,6 +1,7 @@
 //! Settings of a node and its sockets, the presets, and what makes a setting invalid.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,12 +33,21 @@ pub struct Config {
     pub tags: Vec<String>,
     /// Metadata that the node starts with.
     pub metadata: Vec<(String, Value)>,
-    /// Nodes to join through, tried for ever: `host:port`, or `host` for the default port.
+    /// Nodes to join through, tried for ever: `host:port`, `host` for the default port, or `srv+name` for a service.
     pub seeds: Vec<String>,
-    /// What turns names into addresses. `None` asks the operating system.
+    /// What turns names into addresses. `None` is the default that [`Resolver`] tells of.
     pub resolver: Option<Arc<dyn Resolver>>,
+    /// DNS servers to ask, after the hosts file, in place of those of the operating system; names are then taken to be
+    /// complete. Empty asks those of the operating system. Of no use beside `resolver`, and without the feature `dns`.
+    pub dns_servers: Vec<SocketAddr>,
     /// Whether the IPv6 addresses of a name come first, and whether `:port` binds all IPv6 interfaces.
     pub prefer_ipv6: bool,
+    /// How long the answer for the name of a seed holds at least, if its time to live is shorter. 100 ms to 1 h.
+    ///
+    /// Small asks often where the time to live is short; large finds a seed late that has moved but still answers.
+    pub min_name_ttl: Duration,
+    /// How long it holds at most. From `min_name_ttl` up to 24 h. It is asked for earlier if it leads nowhere.
+    pub max_name_ttl: Duration,
 
     /// What keeps the keys in [`protocol.keys`](gossip_core::Config::keys) for the next start when they are changed while the node
     /// runs. `None` keeps nothing: a node that starts again has the keys that it is started with.
@@ -124,7 +134,10 @@ impl Config {
             metadata: Vec::new(),
             seeds: Vec::new(),
             resolver: None,
+            dns_servers: Vec::new(),
             prefer_ipv6: false,
+            min_name_ttl: Duration::from_secs(5),
+            max_name_ttl: Duration::from_hours(1),
             key_keeper: None,
             dial_timeout: Duration::from_secs(2),
             write_timeout: Duration::from_secs(2),
@@ -241,6 +254,13 @@ impl Config {
         self
     }
 
+    /// Adds DNS servers to ask in place of those of the operating system.
+    #[must_use]
+    pub fn dns_servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.dns_servers.extend(servers);
+        self
+    }
+
     /// Sets the keys that packets are sealed with, and what becomes of those that are not sealed.
     #[must_use]
     pub fn keys(mut self, ring: KeyRing, plaintext: Plaintext) -> Self {
@@ -275,6 +295,7 @@ impl Config {
         let longest = ms(600_000);
         let protocol = &self.protocol;
         protocol.validate()?;
+        self.validate_names()?;
         within("dial_timeout", &self.dial_timeout, ms(10)..=protocol.join_timeout)?;
         within("write_timeout", &self.write_timeout, ms(10)..=longest)?;
         within("first_frame_timeout", &self.first_frame_timeout, ms(10)..=longest)?;
@@ -297,6 +318,23 @@ impl Config {
         within("socket_receive_buffer", &self.socket_receive_buffer, 0..=GIB)?;
         within("socket_send_buffer", &self.socket_send_buffer, 0..=GIB)
     }
+
+    fn validate_names(&self) -> Result<(), ConfigError> {
+        let wrong = |reason: String| Err(ConfigError { field: "dns_servers", reason });
+        match self.dns_servers.iter().find(|server| server.port() == 0 || server.ip().is_unspecified()) {
+            Some(server) => return wrong(format!("is {server}, expected the address and the port of a DNS server")),
+            None if cfg!(not(feature = "dns")) && !self.dns_servers.is_empty() => {
+                return wrong("is set, expected none in a program that is built without the feature `dns`".to_owned());
+            }
+            None if self.dns_servers.len() > 8 => {
+                return wrong(format!("has {} servers, expected at most 8", self.dns_servers.len()));
+            }
+            None => {}
+        }
+        let hour = Duration::from_hours(1);
+        within("min_name_ttl", &self.min_name_ttl, Duration::from_millis(100)..=hour)?;
+        within("max_name_ttl", &self.max_name_ttl, self.min_name_ttl..=24 * hour)
+    }
 }
 
 macro_rules! setters {
@@ -316,6 +354,8 @@ macro_rules! setters {
 
 setters! {
     prefer_ipv6: bool,
+    min_name_ttl: Duration,
+    max_name_ttl: Duration,
     dial_timeout: Duration,
     write_timeout: Duration,
     first_frame_timeout: Duration,
@@ -370,7 +410,10 @@ mod tests {
     #[test]
     fn an_error_names_the_field_and_the_range() {
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 20] = [
+        let cases: [(&str, Spoil); 23] = [
+            ("dns_servers", |c| c.dns_servers = vec!["10.0.0.1:0".parse().unwrap()]),
+            ("min_name_ttl", |c| c.min_name_ttl = Duration::ZERO),
+            ("max_name_ttl", |c| c.max_name_ttl = c.min_name_ttl / 2),
             ("probe_interval", |c| c.protocol.probe_interval = Duration::ZERO),
             ("dial_timeout", |c| c.dial_timeout = c.protocol.join_timeout * 2),
             ("write_timeout", |c| c.write_timeout = Duration::ZERO),

@@ -14,7 +14,7 @@ pub use crate::{
     KeyStatus, KeyUse, KeysError, Later, LeaveError, LeaveReport, Member, MemberChange, MemberKeys, MemberState,
     Message, MessageId, MessageKind, MessageType, Messages, Metadata, MetadataError, NoKeys, NodeAddress, NodeId,
     ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Payload, Phase, PhaseError, Plaintext, Postcard, Raw, Read,
-    Received, RejectReason, Rejected, Reliability, Reply, Request, RequestError, ReservedType, ResolveError, Resolver,
-    Resolving, SeedsError, SendError, Snapshot, StartError, Stats, StopReason, Stranded, Stranding, Suite, Tags, Value,
-    Versions, WebAddress, erased_serde, protocol,
+    Received, RejectReason, Rejected, Reliability, Reply, Request, RequestError, ReservedType, ResolveError, Resolved,
+    Resolver, Resolving, SeedsError, SendError, Service, Snapshot, StartError, Stats, StopReason, Stranded, Stranding,
+    Suite, Tags, Value, Versions, WebAddress, erased_serde, protocol,
 };

@@ -31,6 +31,8 @@ mod cluster;
 mod codec;
 mod command;
 mod config;
+#[cfg(feature = "dns")]
+mod dns;
 mod error;
 pub mod face;
 mod framing;
@@ -58,6 +60,7 @@ mod resolve;
 mod round;
 mod runtime;
 mod seeds;
+mod service;
 mod shared;
 mod snapshot;
 mod sockets;
@@ -96,8 +99,9 @@ pub use message::{
 pub use messages::{Answers, Messages, Received};
 pub use node_address::NodeAddress;
 pub use payload::{CodecName, Encode, Payload, Raw};
-pub use resolve::{Resolver, Resolving};
+pub use resolve::{Resolved, Resolver, Resolving};
 pub use runtime::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
+pub use service::Service;
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
 pub use subscribe::{CallbackId, Events};

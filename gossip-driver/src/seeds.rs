@@ -1,4 +1,5 @@
-//! Keeps the addresses of the seeds: resolves their names, and again when a seed cannot be reached.
+//! Keeps the addresses of the seeds: resolves their names, and again when a seed cannot be reached and when the time to
+//! live of an answer is over. What was found stays until something else is.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -14,13 +15,15 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use tracing::{debug, info, warn};
 
 use crate::address::reachable_from;
-use crate::resolve::Lookup;
+use crate::resolve::{Found, Lookup};
 use crate::runtime::{Runtime, Timer};
 use crate::stats::{Counter, Counters};
 use crate::{Endpoint, NodeAddress, ResolveError};
 
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_DELAY: Duration = Duration::from_mins(1);
+/// Most addresses of one seed.
+const MOST: usize = 512;
 
 /// Word to the keeper of the seeds. Words are few; where there is no room for one, it is not needed.
 #[derive(Debug)]
@@ -59,10 +62,22 @@ struct Seed {
 /// When the name of a seed is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// When it cannot be reached any more.
-    OnFailure,
+    /// When it cannot be reached any more, or when the answer is over.
+    OnFailure {
+        until: Option<Instant>,
+    },
     At(Instant),
     UnderWay,
+}
+
+impl Next {
+    fn due(self) -> Option<Instant> {
+        match self {
+            Self::OnFailure { until } => until,
+            Self::At(at) => Some(at),
+            Self::UnderWay => None,
+        }
+    }
 }
 
 /// Runs until the node stops; `_task` is held for as long.
@@ -90,14 +105,14 @@ struct Keeper<R: Runtime> {
 enum Happening {
     Word(SeedWord),
     Due,
-    Resolved { generation: u64, at: usize, result: Result<Vec<NodeAddress>, ResolveError> },
+    Resolved { generation: u64, at: usize, result: Result<Found<NodeAddress>, ResolveError> },
 }
 
 impl<R: Runtime> Keeper<R> {
     /// Waits for something to do; `None` when the node has stopped.
     async fn next(&mut self) -> Option<Happening> {
         let runtime = self.wires.lookup.runtime.clone();
-        let due = self.seeds.iter().filter_map(|seed| if let Next::At(at) = seed.next { Some(at) } else { None }).min();
+        let due = self.seeds.iter().filter_map(|seed| seed.next.due()).min();
         if let Some(due) = due {
             self.timer.get_or_insert_with(|| runtime.timer(due)).reset(due);
         }
@@ -149,7 +164,7 @@ impl<R: Runtime> Keeper<R> {
 
     fn resolve_due(&mut self, now: Instant) {
         for (at, seed) in self.seeds.iter_mut().enumerate() {
-            if !matches!(seed.next, Next::At(due) if due <= now) {
+            if seed.next.due().is_none_or(|due| due > now) {
                 continue;
             }
             seed.next = Next::UnderWay;
@@ -161,12 +176,14 @@ impl<R: Runtime> Keeper<R> {
         }
     }
 
-    fn resolved(&mut self, now: Instant, at: usize, result: Result<Vec<NodeAddress>, ResolveError>) {
+    fn resolved(&mut self, now: Instant, at: usize, result: Result<Found<NodeAddress>, ResolveError>) {
         let Some(seed) = self.seeds.get_mut(at) else { return };
         match result {
-            Ok(addresses) => {
-                seed.next = Next::OnFailure;
-                let is_new = addresses != seed.addresses;
+            Ok(found) => {
+                let addresses = seed.settle(now, found);
+                // Those of equal standing may come in another order each time.
+                let is_new = addresses.len() != seed.addresses.len()
+                    || addresses.iter().any(|address| !seed.addresses.contains(address));
                 if is_new || seed.is_trouble_known {
                     info!(seed = %seed.endpoint, ?addresses, "resolved the name of a seed");
                 }
@@ -198,7 +215,7 @@ impl<R: Runtime> Keeper<R> {
 
     fn failed(&mut self, now: Instant, address: &NodeAddress) {
         for seed in self.seeds.iter_mut().filter(|seed| seed.addresses.contains(address)) {
-            if seed.next == Next::OnFailure && seed.endpoint.as_node_address().is_none() {
+            if matches!(seed.next, Next::OnFailure { .. }) && seed.endpoint.as_node_address().is_none() {
                 let again = seed.postpone(now);
                 let name = &seed.endpoint;
                 debug!(seed = %name, %address, "a seed does not answer; resolving its name again in {again:?}");
@@ -227,15 +244,33 @@ impl<R: Runtime> Keeper<R> {
 impl Seed {
     fn new(now: Instant, endpoint: Endpoint) -> Self {
         let address = endpoint.as_node_address();
-        let next = if address.is_some() { Next::OnFailure } else { Next::At(now) };
+        let next = if address.is_some() { Next::OnFailure { until: None } } else { Next::At(now) };
         Self { endpoint, addresses: address.into_iter().collect(), next, delay: FIRST_DELAY, is_trouble_known: false }
     }
 
-    /// Resolves the name after a delay that doubles each time.
+    /// Plans the next look-up after one that found something; the addresses to use from now on. Where a part was not
+    /// found, those that were known are kept, and it is looked for again soon.
+    fn settle(&mut self, now: Instant, found: Found<NodeAddress>) -> Vec<NodeAddress> {
+        let Found { mut addresses, holds, is_partial } = found;
+        if is_partial {
+            self.postpone(now);
+            let known: Vec<_> = self.addresses.iter().filter(|it| !addresses.contains(it)).cloned().collect();
+            addresses.extend(known);
+            addresses.truncate(MOST);
+        } else {
+            self.next = Next::OnFailure { until: holds.map(|holds| now + holds) };
+        }
+        addresses
+    }
+
+    /// Resolves the name after a delay that doubles each time, or earlier if the answer is over before.
     fn postpone(&mut self, now: Instant) -> Duration {
-        let delay = self.delay;
+        let delay = match self.next {
+            Next::OnFailure { until: Some(until) } => self.delay.min(until.saturating_duration_since(now)),
+            _ => self.delay,
+        };
         self.next = Next::At(now + delay);
-        self.delay = (delay * 2).min(LONGEST_DELAY);
+        self.delay = (self.delay * 2).min(LONGEST_DELAY);
         delay
     }
 }
@@ -254,9 +289,44 @@ mod tests {
         assert_eq!(seed.next, Next::At(now + LONGEST_DELAY));
     }
 
+    fn found(addresses: &[&str], holds: Option<u64>, is_partial: bool) -> Found<NodeAddress> {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        Found { addresses, holds: holds.map(Duration::from_secs), is_partial }
+    }
+
+    #[test]
+    fn an_answer_holds_for_its_time_and_no_longer_than_it_leads_somewhere() {
+        let now = Instant::now();
+        let mut seed = Seed::new(now, "name".parse().unwrap());
+        seed.addresses = seed.settle(now, found(&["10.0.0.1:80"], Some(30), false));
+        let end = now + Duration::from_secs(30);
+        assert_eq!(seed.next, Next::OnFailure { until: Some(end) });
+        assert_eq!(seed.postpone(now), FIRST_DELAY);
+        seed.addresses = seed.settle(now, found(&["10.0.0.1:80"], None, false));
+        assert_eq!((seed.next, seed.next.due()), (Next::OnFailure { until: None }, None));
+        seed.addresses = seed.settle(now, found(&["10.0.0.1:80"], Some(1), false));
+        assert_eq!(seed.postpone(now), FIRST_DELAY, "it would be two seconds if the answer was good for longer");
+    }
+
+    #[test]
+    fn what_was_known_is_kept_where_only_a_part_was_found() {
+        let now = Instant::now();
+        let mut seed = Seed::new(now, "srv+name".parse().unwrap());
+        seed.addresses = seed.settle(now, found(&["10.0.0.1:80", "10.0.0.2:80"], Some(30), false));
+        seed.addresses = seed.settle(now, found(&["10.0.0.3:80", "10.0.0.2:80"], Some(30), true));
+        let all = found(&["10.0.0.3:80", "10.0.0.2:80", "10.0.0.1:80"], None, false).addresses;
+        assert_eq!(seed.addresses, all);
+        assert_eq!(seed.next, Next::At(now + FIRST_DELAY));
+        seed.addresses = seed.settle(now, found(&["10.0.0.3:80"], Some(30), false));
+        assert_eq!(seed.addresses, ["10.0.0.3:80".parse().unwrap()]);
+    }
+
     #[test]
     fn an_address_needs_no_lookup() {
         let seed = Seed::new(Instant::now(), "10.0.0.1:80".parse().unwrap());
-        assert_eq!((seed.addresses.as_slice(), seed.next), (&["10.0.0.1:80".parse().unwrap()][..], Next::OnFailure));
+        assert_eq!(
+            (seed.addresses.as_slice(), seed.next),
+            (&["10.0.0.1:80".parse().unwrap()][..], Next::OnFailure { until: None })
+        );
     }
 }

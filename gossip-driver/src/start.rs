@@ -17,7 +17,7 @@ use crate::resolve::Lookup;
 use crate::round::Pace;
 use crate::seeds::{self, SeedWires};
 use crate::shared::Shared;
-use crate::{AddressError, Config, Endpoint, Listener, NodeAddress, Runtime, SocketBuffers, StartError};
+use crate::{Config, Endpoint, Listener, NodeAddress, Runtime, SocketBuffers, StartError};
 
 /// How many ports are tried until one is free for both UDP and TCP.
 const PORT_ATTEMPTS: usize = 64;
@@ -36,14 +36,11 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     config.validate()?;
     let runtime = R::current().map_err(StartError::NoRuntime)?;
     let bind = Endpoint::parse_bind(&config.bind, config.prefer_ipv6).map_err(StartError::BindAddress)?;
-    let advertise: Option<Endpoint> = parsed(config.advertise.as_ref()).map_err(StartError::AdvertiseAddress)?.pop();
-    let seeds = parsed(&config.seeds).map_err(StartError::SeedAddress)?;
-    let lookup = Lookup {
-        runtime: runtime.clone(),
-        resolver: config.resolver.clone(),
-        prefer_ipv6: config.prefer_ipv6,
-        timeout: config.protocol.join_timeout,
-    };
+    let advertise = config.advertise.as_deref().map(Endpoint::parse_advertise).transpose();
+    let advertise = advertise.map_err(StartError::AdvertiseAddress)?;
+    let seeds: Result<Vec<Endpoint>, _> = config.seeds.iter().map(|text| text.parse()).collect();
+    let seeds = seeds.map_err(StartError::SeedAddress)?;
+    let lookup = Lookup::new(runtime.clone(), &config);
 
     let wanted = resolved(&lookup, &bind, "bind").await?;
     let sockets = Sockets::bind(&runtime, wanted, &config)?;
@@ -108,18 +105,14 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     })
 }
 
-fn parsed<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<Vec<Endpoint>, AddressError> {
-    texts.into_iter().map(|text| text.parse()).collect()
-}
-
 /// The first address of an endpoint.
 async fn resolved<R: Runtime>(
     lookup: &Lookup<R>,
     endpoint: &Endpoint,
     setting: &'static str,
 ) -> Result<SocketAddr, StartError> {
-    let addresses = lookup.resolve(endpoint).await.map_err(|error| StartError::Unresolvable { setting, error })?;
-    Ok(addresses[0])
+    let found = lookup.resolve(endpoint).await.map_err(|error| StartError::Unresolvable { setting, error })?;
+    Ok(found.addresses[0])
 }
 
 impl<R: Runtime> Sockets<R> {
@@ -156,7 +149,7 @@ async fn advertised<R: Runtime>(
 ) -> Result<SocketAddr, StartError> {
     let ip = match endpoint.host() {
         Host::Ip(ip) => *ip,
-        Host::Name(_) => resolved(lookup, endpoint, "advertise").await?.ip(),
+        Host::Name(_) | Host::Service(_) => resolved(lookup, endpoint, "advertise").await?.ip(),
     };
     if ip.is_unspecified() {
         return Err(StartError::AdvertiseUnspecified { given: endpoint.as_str().to_owned() });

@@ -24,6 +24,8 @@ mod joining;
 mod keying;
 mod leaving;
 mod metadata;
+pub mod name_server;
+mod naming;
 mod payloads;
 mod refusing;
 mod requests;
@@ -125,6 +127,18 @@ macro_rules! behaviours {
                 a_change_is_an_event_that_names_the_keys_and_shows_the_table_it_explains,
                 sixty_kilobytes_reach_all_and_those_who_join_later,
                 what_cannot_be_stored_is_refused_and_changes_nothing,
+            }
+            naming {
+                the_preferred_family_of_a_name_is_bound_and_advertised,
+                each_address_of_a_long_answer_is_tried,
+                an_alias_of_an_alias_leads_to_the_host,
+                a_service_leads_to_all_who_offer_it_by_priority,
+                a_seed_is_looked_up_again_when_its_time_to_live_is_over,
+                a_seed_that_moved_is_found_however_long_its_old_address_was_to_hold,
+                what_was_found_is_kept_when_the_name_is_gone,
+                each_name_that_leads_nowhere_is_told_from_the_others,
+                a_server_that_is_silent_or_talks_nonsense_is_named,
+                a_server_that_is_silent_does_not_hide_one_that_answers,
             }
             payloads {
                 nodes_with_a_codec_of_their_own_understand_each_other_and_others_say_which_it_is,

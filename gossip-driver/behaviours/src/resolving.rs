@@ -19,10 +19,10 @@ impl Registry {
 }
 
 impl Resolver for Registry {
-    fn resolve<'a>(&'a self, host: &'a str, _port: u16) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, host: &'a str, _port: u16) -> Resolving<'a, SocketAddr> {
         Box::pin(async move {
             match (host, self.0.lock().expect("nobody panics").clone()) {
-                ("seed.test", found) if !found.is_empty() => Ok(found),
+                ("seed.test", found) if !found.is_empty() => Ok(found.into()),
                 _ => Err(io::Error::other("no such name")),
             }
         })
@@ -67,7 +67,7 @@ pub(crate) async fn a_seed_is_found_when_its_name_appears_and_again_when_it_move
 struct Broken;
 
 impl Resolver for Broken {
-    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
+    fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a, SocketAddr> {
         Box::pin(async { panic!("this panic is part of the test") })
     }
 }
