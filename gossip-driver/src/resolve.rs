@@ -149,12 +149,13 @@ impl<R: Runtime> Lookup<R> {
             Host::Name(name) | Host::Service(name) => name,
         };
         let failed = |reason: String| ResolveError { name: name.clone(), reason };
-        let work = async {
+        // Apart, because whatever waits for a name would otherwise be as large as this.
+        let work = Box::pin(async {
             match endpoint.host() {
                 Host::Service(_) => self.service(name).await,
                 _ => self.addresses(name, endpoint.port()).await,
             }
-        };
+        });
         // The resolver may be the application's.
         let work = AssertUnwindSafe(work).catch_unwind();
         let mut found = match within(&self.runtime, self.timeout, work).await {
@@ -228,6 +229,14 @@ fn in_order(found: Vec<SocketAddr>, prefer_ipv6: bool) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
+
+    #[test]
+    fn the_operating_system_alone_says_what_is_missing_for_a_service() {
+        let system = SystemNames { runtime: Memory::new() };
+        let error = system.services("_gossip._tcp.example").now_or_never().unwrap().unwrap_err();
+        assert!(error.to_string().contains("the feature `dns`"), "{error}");
+    }
 
     #[test]
     fn the_preferred_family_comes_first_and_nothing_twice() {
