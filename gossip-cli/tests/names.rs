@@ -69,7 +69,9 @@ fn find_each_other(resolv_conf: &str) {
         Agent::start(&["--join", &format!("one:{port}")]),
         Agent::start(&["--join", &format!("listed.test:{port}"), "--bind", "alias.example.test:0"]),
     ];
-    found.iter().for_each(|agent| agent.sees(&first.id, "alive", SOON));
+    for agent in &found {
+        agent.sees(&first.id, "alive", SOON);
+    }
 
     for (name, parts) in [
         ("srv+_other._tcp.example.test", ["_other._tcp.example.test", "no such name, says 127.0.0.1:53"]),

@@ -90,8 +90,8 @@ impl<R: Runtime> Dns<R> {
                     warn!(%error, "cannot read the DNS configuration of the system; the system itself resolves names");
                 }
                 let reason = format!(
-                    "the DNS configuration of the system cannot be read: {error}; correct it (/etc/resolv.conf), or set \
-                     dns_servers"
+                    "the DNS configuration of the system cannot be read: {error}; correct it (/etc/resolv.conf), or \
+                     set dns_servers"
                 );
                 Err(io::Error::other(reason))
             }

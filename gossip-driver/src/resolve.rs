@@ -87,8 +87,8 @@ impl<R: Runtime> Resolver for SystemNames<R> {
     }
 
     fn services<'a>(&'a self, _name: &'a str) -> Resolving<'a, Service> {
-        const REASON: &str = "SRV records need the feature `dns` of this library, which this program was built without; \
-                              write host:port, or build it with the feature";
+        const REASON: &str = "SRV records need the feature `dns` of this library, which this program was built \
+                              without; write host:port, or build it with the feature";
         Box::pin(async { Err(io::Error::new(io::ErrorKind::Unsupported, REASON)) })
     }
 }
@@ -165,7 +165,7 @@ impl<R: Runtime> Lookup<R> {
             None => return Err(failed(format!("no answer within {:?}", self.timeout))),
         };
         if found.addresses.len() > MOST {
-            debug!(%name, addresses = found.addresses.len(), "left out the addresses of a name beyond the first {MOST}");
+            debug!(%name, addresses = found.addresses.len(), "left out addresses of a name beyond the first {MOST}");
             found.addresses.truncate(MOST);
         }
         found.holds = found.holds.map(|ttl| ttl.clamp(*self.bounds.start(), *self.bounds.end()));
