@@ -208,7 +208,7 @@ pub(crate) struct AgentArgs {
     /// Address that peers are told [default: where it listens].
     #[arg(long, value_name = "ADDR")]
     pub(crate) advertise: Option<String>,
-    /// Address of a node to join through, a seed; may be repeated.
+    /// Address of a node to join through, a seed: HOST, HOST:PORT, or srv+NAME for a service; may be repeated.
     #[arg(long, value_name = "ADDR")]
     pub(crate) join: Vec<String>,
     /// Name shown in member lists; stored as the metadata key `name`.

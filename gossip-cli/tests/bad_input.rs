@@ -23,7 +23,7 @@ fn each_mistake_on_the_command_line_is_named() {
     let long_key = format!("{}=1", "x".repeat(256));
     let large = format!("big={}", "x".repeat(70_000));
     let agent = ["agent", "--bind", "127.0.0.1:0", "--control", "none"];
-    let cases: [(&[&str], &[&str]); 19] = [
+    let cases: [(&[&str], &[&str]); 21] = [
         (&["--id", "0192"], &["0192", "--id", "UUID"]),
         (&["--tag", &long], &["--tag", "65 bytes", "1 to 64"]),
         (&many, &["--tag", "65 tags", "at most 64"]),
@@ -34,7 +34,9 @@ fn each_mistake_on_the_command_line_is_named() {
         (&["--meta", "novalue"], &["novalue", "KEY=VALUE"]),
         (&["--meta", "a=1", "--meta", "a=2"], &["\"a\"", "twice"]),
         (&["--meta", &large], &["metadata", "65536"]),
-        (&["--join", "srv+seed.example"], &["--join", "srv+", "not supported"]),
+        (&["--join", "ftp://seed.example"], &["--join", "do not begin with \"ftp://\"", "write host:port"]),
+        (&["--join", "srv+seed.example:80"], &["--join", "name of a service", "srv+_gossip._tcp.example"]),
+        (&["--advertise", "srv+seed.example"], &["--advertise", "several nodes", "of this one"]),
         (&["--join", "host:port"], &["--join", "host:port", "65535"]),
         (&["--advertise", "a b"], &["--advertise", "a b"]),
         (&["--cluster", ""], &["cluster (its length in bytes): 0", "1 to 255"]),

@@ -14,8 +14,8 @@ pub const DEFAULT_PORT: u16 = 7979;
 const SERVICE: &str = "srv+";
 
 /// A host and a port, as written: `10.0.0.1:7979`, `[fd00::1]:7979`, `host.example:7979`, or any of the hosts alone,
-/// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets. With `tcp://` before it, it is that
-/// of a node that is reached by connections alone. Or `srv+` and the name of a service, as in
+/// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets. With `tcp://` before it, it is
+/// that of a node that is reached by connections alone. Or `srv+` and the name of a service, as in
 /// `srv+_gossip._tcp.example`, whose SRV records name hosts and ports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {

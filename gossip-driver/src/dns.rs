@@ -90,8 +90,8 @@ impl<R: Runtime> Dns<R> {
                     warn!(%error, "cannot read the DNS configuration of the system; the system itself resolves names");
                 }
                 let reason = format!(
-                    "the DNS configuration of the system cannot be read: {error}; correct it (/etc/resolv.conf), or set \
-                     dns_servers"
+                    "the DNS configuration of the system cannot be read: {error}; correct it (/etc/resolv.conf), or \
+                     set dns_servers"
                 );
                 Err(io::Error::other(reason))
             }
@@ -101,7 +101,11 @@ impl<R: Runtime> Dns<R> {
     async fn addresses(&self, host: &str, port: u16) -> io::Result<Resolved<SocketAddr>> {
         let name = name_of(host)?;
         let Ok((asking, asked)) = self.note(self.asking()) else { return self.system.resolve(host, port).await };
-        match in_runtime(&self.runtime, async move { asking.lookup_ip(name).await }).await? {
+        let found = told(name, move |name| {
+            let asking = asking.clone();
+            async move { asking.lookup_ip(name).await }
+        });
+        match in_runtime(&self.runtime, found).await? {
             Ok(ips) => {
                 let found = ips.iter().map(|ip| SocketAddr::new(ip, port)).collect();
                 Ok(Resolved { found, ttl: Some(time_to_live(ips.as_lookup())) })
@@ -122,8 +126,12 @@ impl<R: Runtime> Dns<R> {
     async fn records(&self, name: &str) -> io::Result<Resolved<Service>> {
         let name = name_of(name)?;
         let (asking, asked) = self.note(self.asking())?;
-        let records = in_runtime(&self.runtime, async move { asking.srv_lookup(name).await }).await?;
-        let records = records.map_err(|error| explained(&error, Wanted::Services, &asked))?;
+        let found = told(name, move |name| {
+            let asking = asking.clone();
+            async move { asking.srv_lookup(name).await }
+        });
+        let records =
+            in_runtime(&self.runtime, found).await?.map_err(|error| explained(&error, Wanted::Services, &asked))?;
         let services = records.answers().iter().filter_map(|record| match &record.data {
             RData::SRV(srv) => Some(Service {
                 priority: srv.priority,
@@ -172,6 +180,17 @@ fn name_of(text: &str) -> io::Result<Name> {
         let reason = format!("no host can have this name: {error}; correct it");
         io::Error::new(ErrorKind::InvalidInput, reason)
     })
+}
+
+/// What is said of a name, completed by the search list of the system. Of several names that do not lead anywhere it is
+/// the one that was written.
+async fn told<T, W: Future<Output = Result<T, NetError>>>(name: Name, ask: impl Fn(Name) -> W) -> Result<T, NetError> {
+    let mut written = name.clone();
+    written.set_fqdn(true);
+    match ask(name).await {
+        Err(NetError::Dns(DnsError::NoRecordsFound(none))) if *none.query.name() != written => ask(written).await,
+        outcome => outcome,
+    }
 }
 
 /// Runs `work` in a task of the runtime, where its timers and sockets are at home, until nobody waits for it any more.

@@ -87,8 +87,8 @@ impl<R: Runtime> Resolver for SystemNames<R> {
     }
 
     fn services<'a>(&'a self, _name: &'a str) -> Resolving<'a, Service> {
-        const REASON: &str = "SRV records need the feature `dns` of this library, which this program was built without; \
-                              write host:port, or build it with the feature";
+        const REASON: &str = "SRV records need the feature `dns` of this library, which this program was built \
+                              without; write host:port, or build it with the feature";
         Box::pin(async { Err(io::Error::new(io::ErrorKind::Unsupported, REASON)) })
     }
 }
@@ -149,12 +149,13 @@ impl<R: Runtime> Lookup<R> {
             Host::Name(name) | Host::Service(name) => name,
         };
         let failed = |reason: String| ResolveError { name: name.clone(), reason };
-        let work = async {
+        // Apart, because whatever waits for a name would otherwise be as large as this.
+        let work = Box::pin(async {
             match endpoint.host() {
                 Host::Service(_) => self.service(name).await,
                 _ => self.addresses(name, endpoint.port()).await,
             }
-        };
+        });
         // The resolver may be the application's.
         let work = AssertUnwindSafe(work).catch_unwind();
         let mut found = match within(&self.runtime, self.timeout, work).await {
@@ -164,7 +165,7 @@ impl<R: Runtime> Lookup<R> {
             None => return Err(failed(format!("no answer within {:?}", self.timeout))),
         };
         if found.addresses.len() > MOST {
-            debug!(%name, addresses = found.addresses.len(), "left out the addresses of a name beyond the first {MOST}");
+            debug!(%name, addresses = found.addresses.len(), "left out addresses of a name beyond the first {MOST}");
             found.addresses.truncate(MOST);
         }
         found.holds = found.holds.map(|ttl| ttl.clamp(*self.bounds.start(), *self.bounds.end()));
@@ -228,6 +229,14 @@ fn in_order(found: Vec<SocketAddr>, prefer_ipv6: bool) -> Vec<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
+
+    #[test]
+    fn the_operating_system_alone_says_what_is_missing_for_a_service() {
+        let system = SystemNames { runtime: Memory::new() };
+        let error = system.services("_gossip._tcp.example").now_or_never().unwrap().unwrap_err();
+        assert!(error.to_string().contains("the feature `dns`"), "{error}");
+    }
 
     #[test]
     fn the_preferred_family_comes_first_and_nothing_twice() {

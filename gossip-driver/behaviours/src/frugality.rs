@@ -1,12 +1,15 @@
 //! What a node costs the process that it runs in: nothing when it is gone, and little while nothing happens. These count
 //! for the whole process, so no other test may run beside them.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use gossip_driver::{Cluster, Runtime};
 
-use crate::harness::{aside, cluster_of, holds, join, quick, start, stop, within};
+use crate::harness::{aside, cluster_of, converged, holds, join, quick, start, stop, timeout, within};
+use crate::name_server::NameServer;
+use crate::naming::{address_of, stranger};
 use crate::tally::{Tallied, polls, tasks};
 
 /// Open descriptors of this process; always the same where there is no way to count them.
@@ -51,11 +54,46 @@ pub(crate) async fn two_hundred_starts_leave_no_task_and_no_descriptor<R: Runtim
     holds("no task is left", || tasks() == 0).await;
 }
 
+pub(crate) async fn look_ups_leave_no_task_and_no_descriptor<R: Runtime>() {
+    let server = NameServer::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    // More than a datagram holds, so that connections are made too; and none of them leads anywhere.
+    let targets: Vec<String> = (0..100).map(|host| format!("host-{host}.example.test")).collect();
+    let services: Vec<_> = targets.iter().map(|target| (1, 1, 0, target.as_str())).collect();
+    server.services("_many._tcp.example.test", 3_600, &services);
+    let asking = start::<Tallied<R>>(quick("look-ups").dns_servers([server.address()])).await;
+    let waiting = start::<Tallied<R>>(quick("look-ups").dns_servers([stranger(|_| None)])).await;
+    let all = tasks();
+    let mut open = 0;
+    for round in 0..=20 {
+        let looked_up = within("a look-up", asking.join(["srv+_many._tcp.example.test"])).await;
+        assert!(looked_up.is_err_and(|error| error.to_string().contains("port 0")));
+        let given_up = timeout(Duration::from_millis(20), waiting.join(["many.example.test"])).await;
+        assert!(given_up.is_none(), "nobody answers so soon: {given_up:?}");
+        holds("the tasks of the look-ups have ended", || tasks() <= all).await;
+        if round == 0 {
+            open = descriptors();
+        }
+    }
+    holds(&format!("no more than {open} descriptors are left"), || descriptors() <= open).await;
+    stop([asking, waiting]).await;
+    holds("no task is left", || tasks() == 0).await;
+}
+
 pub(crate) async fn an_idle_node_is_woken_only_for_what_it_has_to_do<R: Runtime>() {
     let alone = cluster_of::<Tallied<R>>("alone", 1).await;
     only_what_must_be(&alone).await;
     stop(alone).await;
     let nodes = cluster_of::<Tallied<R>>("idle", 3).await;
+    only_what_must_be(&nodes).await;
+    stop(nodes).await;
+    // What a name stands for is not looked up before its time is over.
+    let server = NameServer::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    server.addresses("named.example.test", 3_600, &[Ipv4Addr::LOCALHOST.into()]);
+    let seed = start::<Tallied<R>>(quick("named")).await;
+    let name = format!("named.example.test:{}", address_of(&seed).port());
+    let named = start::<Tallied<R>>(quick("named").dns_servers([server.address()]).seed(name)).await;
+    let nodes = [seed, named];
+    converged(&nodes).await;
     only_what_must_be(&nodes).await;
     stop(nodes).await;
 }

@@ -234,6 +234,7 @@ macro_rules! lonely_behaviours {
             [$($context)*]
             frugality {
                 two_hundred_starts_leave_no_task_and_no_descriptor,
+                look_ups_leave_no_task_and_no_descriptor,
                 an_idle_node_is_woken_only_for_what_it_has_to_do,
             }
         }

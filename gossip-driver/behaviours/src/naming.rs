@@ -26,7 +26,7 @@ fn asking(cluster: &str, server: SocketAddr) -> Config {
     quick(cluster).dns_servers([server]).min_name_ttl(Duration::from_millis(100))
 }
 
-fn address_of<R: Runtime>(node: &Cluster<R>) -> SocketAddr {
+pub(crate) fn address_of<R: Runtime>(node: &Cluster<R>) -> SocketAddr {
     node.address().socket_address().expect("it has a socket")
 }
 
@@ -175,7 +175,7 @@ pub(crate) async fn each_name_that_leads_nowhere_is_told_from_the_others<R: Runt
 }
 
 /// A socket of somebody who does not speak DNS: each question is answered with what `answer` makes of it.
-fn stranger(answer: fn(&[u8]) -> Option<Vec<u8>>) -> SocketAddr {
+pub(crate) fn stranger(answer: fn(&[u8]) -> Option<Vec<u8>>) -> SocketAddr {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
     let address = socket.local_addr().expect("it is bound");
     thread::spawn(move || {

@@ -29,20 +29,25 @@ pub(crate) async fn an_address_in_use_is_named_with_its_protocol<R: Runtime>() {
 }
 
 pub(crate) async fn each_wrong_setting_is_named<R: Runtime>() {
-    let cases = [
-        (quick("x").bind("nonsense:port"), "bind address"),
-        (quick("x").bind("203.0.113.7:0"), "cannot bind TCP address 203.0.113.7:0"),
-        (quick("x").bind("name.invalid:0"), "the bind address cannot be resolved: name.invalid"),
-        (quick("x").advertise("a b"), "advertise address"),
-        (quick("x").advertise("name.invalid"), "the advertise address cannot be resolved: name.invalid"),
-        (quick("x").advertise("0.0.0.0"), "means all interfaces"),
-        (quick("x").seed("srv+name"), "seed: address \"srv+name\""),
-        (quick("x").dial_timeout(Duration::ZERO), "dial_timeout"),
-        (quick(""), "cluster"),
-        (quick("x").metadata("", 1_i64), "metadata \"\""),
+    type Spoil = fn(Config) -> Config;
+    let cases: [(Spoil, &str); 14] = [
+        (|it| it.bind("nonsense:port"), "bind address"),
+        (|it| it.bind("203.0.113.7:0"), "cannot bind TCP address 203.0.113.7:0"),
+        (|it| it.bind("name.invalid:0"), "the bind address cannot be resolved: name.invalid"),
+        (|it| it.advertise("a b"), "advertise address"),
+        (|it| it.advertise("name.invalid"), "the advertise address cannot be resolved: name.invalid"),
+        (|it| it.advertise("0.0.0.0"), "means all interfaces"),
+        (|it| it.seed("ftp://name"), "seed: address \"ftp://name\": addresses of nodes do not begin with \"ftp://\""),
+        (|it| it.seed("srv+name:80"), "seed: address \"srv+name:80\": expected srv+ and the name of a service"),
+        (|it| it.bind("srv+name"), "bind address: address \"srv+name\": a service stands for several nodes"),
+        (|it| it.advertise("srv+name"), "advertise address: address \"srv+name\": a service stands for several"),
+        (|it| it.dns_servers([([0; 4], 53).into()]), "dns_servers: is 0.0.0.0:53, expected the address"),
+        (|it| it.dial_timeout(Duration::ZERO), "dial_timeout"),
+        (|it| it.protocol(|protocol| protocol.cluster.clear()), "cluster"),
+        (|it| it.metadata("", 1_i64), "metadata \"\""),
     ];
-    for (config, expected) in cases {
-        let text = refused::<R>(config).await.to_string();
+    for (spoil, expected) in cases {
+        let text = refused::<R>(spoil(quick("x"))).await.to_string();
         assert!(text.contains(expected), "{text:?} does not say {expected:?}");
     }
 }
