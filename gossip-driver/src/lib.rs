@@ -24,6 +24,8 @@
 //! own queue and nobody's time.
 
 mod address;
+#[cfg(target_os = "linux")]
+mod asked;
 mod bind;
 mod callback;
 mod calls;

@@ -61,7 +61,8 @@ pub trait UdpReadiness: Descriptor + Send + 'static {
     fn local_address(&self) -> io::Result<SocketAddr>;
 }
 
-/// A UDP socket that takes and gives several datagrams at once where the system can.
+/// A UDP socket that takes and gives several datagrams at once where the system can. Bound to all addresses of a host it
+/// sends to each peer from the one at which that asked last.
 #[derive(Debug)]
 pub struct UdpDatagrams<S> {
     socket: S,
@@ -84,7 +85,8 @@ impl<S: UdpReadiness> Datagrams for UdpDatagrams<S> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8], to: SocketAddr) -> Poll<io::Result<()>> {
-        let sent = self.socket.poll_send_with(cx, |socket| socket.send_one(bytes, to));
+        let Self { socket, offload, .. } = self;
+        let sent = socket.poll_send_with(cx, |socket| offload.send_one(socket, bytes, to));
         if let Poll::Ready(Ok(_)) = sent {
             self.trust.went_alone();
         }
@@ -110,7 +112,8 @@ impl<S: UdpReadiness> Datagrams for UdpDatagrams<S> {
         let first = &bytes[..segment.min(bytes.len())];
         let is_batch = first.len() < bytes.len() && self.max_batch() > 1;
         if is_batch {
-            let sent = self.socket.poll_send_with(cx, |socket| Offload::send(socket, bytes, segment, to));
+            let Self { socket, offload, .. } = self;
+            let sent = socket.poll_send_with(cx, |socket| offload.send(socket, bytes, segment, to));
             match sent {
                 // What is refused as a batch may still go one by one.
                 Poll::Ready(Err(_)) => {}

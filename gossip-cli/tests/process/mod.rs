@@ -49,7 +49,7 @@ pub struct Process {
     child: Child,
     /// Everything that it wrote to stderr so far.
     log: Arc<Mutex<String>>,
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
 }
 
 impl Process {
@@ -78,7 +78,7 @@ impl Process {
                     .push_str(&String::from_utf8_lossy(&step[..count]));
             }
         });
-        Self { child, log, lines }
+        Self { child, log, lines: Mutex::new(lines) }
     }
 
     pub fn log(&self) -> String {
@@ -87,7 +87,7 @@ impl Process {
 
     /// The next line of its stdout.
     pub fn line(&self, within: Duration) -> Option<String> {
-        self.lines.recv_timeout(within).ok()
+        self.lines.lock().expect("nobody panics while holding it").recv_timeout(within).ok()
     }
 
     /// Sends it a signal, such as `-TERM`.

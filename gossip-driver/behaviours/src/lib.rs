@@ -199,6 +199,7 @@ macro_rules! behaviours {
                 what_lies_in_the_socket_is_read_to_its_end_in_one_go,
                 datagrams_that_leave_together_arrive_as_they_are,
                 a_batch_for_a_receiver_that_cannot_be_changes_nothing_for_others,
+                answers_come_from_the_address_that_was_asked,
                 several_frames_are_written_at_once,
                 closing_ends_one_direction_and_leaves_the_other,
                 a_connection_to_nobody_is_refused,

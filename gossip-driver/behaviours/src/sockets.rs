@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(crate) async fn what_lies_in_the_socket_is_read_to_its_end_in_one_go<R: Runt
     const MANY: usize = 300;
     let mut socket = runtime::<R>().bind_datagrams(local(), BUFFERS).expect("a port is free");
     let to = socket.local_address().expect("it is bound");
-    let sender = std::net::UdpSocket::bind(local()).expect("a port is free");
+    let sender = UdpSocket::bind(local()).expect("a port is free");
     let mut buffer = [0; 16];
     // The first one shows that the socket is ready.
     sender.send_to(b"x", to).expect("loopback takes datagrams");
@@ -83,6 +83,40 @@ pub(crate) async fn a_batch_for_a_receiver_that_cannot_be_changes_nothing_for_ot
         sent.expect_err("nobody has port 0");
     }
     assert_eq!(sender.max_batch(), before);
+}
+
+pub(crate) async fn answers_come_from_the_address_that_was_asked<R: Runtime>() {
+    // Only there is all of 127.0.0.0/8 this host, and only there the system tells which address was asked.
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let asker = UdpSocket::bind(local()).expect("a port is free");
+    asker.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
+    for all in ["0.0.0.0:0", "[::]:0"] {
+        let all: SocketAddr = all.parse().expect("it is an address");
+        let Ok(mut socket) = runtime::<R>().bind_datagrams(all, BUFFERS) else {
+            assert!(all.is_ipv6(), "every host has IPv4");
+            continue;
+        };
+        let port = socket.local_address().expect("it is bound").port();
+        let mut buffer = [0; 64];
+        // The system itself would always answer from 127.0.0.1.
+        for asked in [2, 3, 1, 2].map(|host| SocketAddr::from(([127, 0, 0, host], port))) {
+            asker.send_to(b"asked", asked).expect("loopback takes datagrams");
+            let received = within("a datagram", poll_fn(|cx| socket.poll_receive(cx, &mut buffer))).await;
+            let (_, from) = received.expect("it arrives");
+            within("room", poll_fn(|cx| socket.poll_send(cx, b"one", from))).await.expect("loopback takes datagrams");
+            let mut rest = &b"two more"[..];
+            while !rest.is_empty() {
+                let sent = within("room", poll_fn(|cx| socket.poll_send_batch(cx, rest, 4, from))).await;
+                rest = &rest[sent.expect("loopback takes datagrams")..];
+            }
+            for answer in [&b"one"[..], b"two ", b"more"] {
+                let (length, from) = asker.recv_from(&mut buffer).expect("an answer comes");
+                assert_eq!((&buffer[..length], from), (answer, asked));
+            }
+        }
+    }
 }
 
 pub(crate) async fn several_frames_are_written_at_once<R: Runtime>() {
