@@ -42,6 +42,9 @@ mod private {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt};
     use std::path::Path;
 
+    /// Everything that the group or others may do.
+    const SHARED: u32 = 0o077;
+
     /// Makes the directory of a socket if it is one of the usual ones.
     ///
     /// # Errors
@@ -66,7 +69,7 @@ mod private {
     /// Whether it is a directory of the user's that nobody else can enter.
     pub(super) fn is_own(directory: &Path) -> bool {
         fs::symlink_metadata(directory)
-            .is_ok_and(|found| found.is_dir() && is_users(&found) && found.mode() & 0o077 == 0)
+            .is_ok_and(|found| found.is_dir() && is_users(&found) && found.mode() & SHARED == 0)
     }
 
     /// Whether it is a directory of the user's.
