@@ -48,7 +48,8 @@ pub(crate) fn run(args: AgentArgs, run: impl FnOnce(Serving) -> Result<(), Failu
         return output::print(&settings.spelled_out(&config).to_toml(&preset)?);
     }
     start_log(filter)?;
-    let control = settings.control.unwrap_or_default();
+    let usual = || ControlChoice::usual(settings.key_file.is_some());
+    let control = settings.control.clone().map_or_else(usual, Ok)?;
     run(Box::pin(serve(config, control)))
 }
 
@@ -276,8 +277,8 @@ fn warn_of_neighbours(control: &ControlChoice) {
     if let ControlChoice::At(address @ ControlAddress::Tcp(_)) = control {
         warn!(
             control = %address,
-            "every user of this machine can give this cluster a key of theirs over the control address: \
-             if there are others than you, take --control unix:PATH, which is for your user alone"
+            "every user of this machine can steer this node, and speak in its name, over the control address: if there \
+             are others than you, leave out --control, or take --control unix:PATH, which is for your user alone"
         );
     }
 }

@@ -13,7 +13,7 @@ use gossip_tokio::{MemberState, NodeId};
 
 use crate::config_file::Preset;
 use crate::control::protocol::MetaValue;
-use crate::control::{ControlAddress, ControlChoice};
+use crate::control::{ControlChoice, ControlTarget};
 use crate::exit;
 
 pub(crate) use keys::{ChangeArgs, GenerateArgs, InstallArgs, KeysCommand, PlaintextMode, Scope};
@@ -76,13 +76,14 @@ Examples:
   gossip agent --bind 10.0.0.5:7979 --key-file /etc/gossip/cluster.key
   gossip agent --bind 127.0.0.1:7979 --print-config > gossip.toml";
 
-const CONTROL: &str =
-    "Where to accept control commands: 127.0.0.1:PORT, [::1]:PORT, unix:PATH or none [default: 127.0.0.1:7980]";
+const CONTROL: &str = "Where to accept control commands: 127.0.0.1:PORT, [::1]:PORT, unix:PATH or none [default: \
+     127.0.0.1:7980; with keys a socket of this user, where commands find it]";
 
 /// Where clients find the control address unless it is given.
 const CONTROL_VARIABLE: &str = "GOSSIP_CONTROL";
 
-const REMOTE_CONTROL: &str = "Control address of the agent: 127.0.0.1:PORT, [::1]:PORT or unix:PATH";
+const REMOTE_CONTROL: &str = "Control address of the agent: 127.0.0.1:PORT, [::1]:PORT or unix:PATH [default: the \
+     socket of this user's agent with keys if one runs, else 127.0.0.1:7980]";
 
 const LOG: &str = "What to log, as in RUST_LOG: a level, or target=level pairs [default: $RUST_LOG, else info]";
 
@@ -244,9 +245,9 @@ pub(crate) struct AgentArgs {
 /// How to reach the agent, and how to answer.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Remote {
-    #[arg(long, value_name = "ADDR", env = CONTROL_VARIABLE, default_value_t, value_parser = remote_control)]
+    #[arg(long, value_name = "ADDR", env = CONTROL_VARIABLE, value_parser = control_target)]
     #[arg(help = REMOTE_CONTROL)]
-    pub(crate) control: ControlAddress,
+    pub(crate) control: Option<ControlTarget>,
     /// Answer in JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -343,9 +344,9 @@ pub(crate) enum MetaCommand {
 }
 
 /// Reads a control address. A variable that is set to nothing counts as one that is not set.
-fn remote_control(text: &str) -> Result<ControlAddress, String> {
+fn control_target(text: &str) -> Result<ControlTarget, String> {
     let is_unset = text.is_empty() && env::var_os(CONTROL_VARIABLE).is_some_and(|value| value.is_empty());
-    if is_unset { Ok(ControlAddress::default()) } else { text.parse() }
+    if is_unset { Ok(ControlTarget::Usual) } else { text.parse().map(ControlTarget::At) }
 }
 
 /// Reads a span of time; a number alone means seconds.

@@ -253,7 +253,7 @@ impl Settings {
         Self {
             bind: Some(config.bind.clone()),
             cluster: Some(config.protocol.cluster.clone()),
-            control: Some(self.control.unwrap_or_default()),
+            control: self.control.or_else(|| ControlChoice::usual(self.key_file.is_some()).ok()),
             preset: Some(self.preset.unwrap_or_default()),
             protocol: ProtocolSection::of(&config.protocol),
             transport: TransportSection::of(config),

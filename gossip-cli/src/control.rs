@@ -30,7 +30,9 @@
 //! In answers payloads are texts where they read as such, and `{"bytes":"hex"}` otherwise.
 //!
 //! Whoever can connect can steer the agent. On a Unix socket those are the agent's user and root (its mode is 0600);
-//! on loopback TCP they are all users of the machine. Other addresses are refused.
+//! on loopback TCP they are all users of the machine, so keys are not changed there, on either side. Other addresses are
+//! refused. An agent with keys listens at the socket of its user unless it is told otherwise, others at a port;
+//! commands look in this order.
 //!
 //! A client that floods, sends garbage or falls silent costs a bounded amount: connections are counted, lines are
 //! bounded, waiting has deadlines, payloads over the node's limit are not kept, only few large ones are read at once,
@@ -43,6 +45,7 @@ mod body;
 pub(crate) mod client;
 mod lines;
 mod listeners;
+pub(crate) mod own;
 pub(crate) mod protocol;
 pub(crate) mod server;
 #[cfg(unix)]
@@ -56,7 +59,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Where an agent is controlled unless told otherwise.
+use crate::exit::Failure;
+
+/// Where an agent without keys is controlled unless told otherwise.
 const DEFAULT: &str = "127.0.0.1:7980";
 
 /// Where an agent is controlled: a loopback address or a Unix socket.
@@ -111,6 +116,21 @@ impl fmt::Display for ControlAddress {
     }
 }
 
+impl ControlAddress {
+    /// Whether nobody can connect but the agent's user.
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
+}
+
+/// Where a command looks for an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ControlTarget {
+    /// At the socket of the user, then at the usual port.
+    Usual,
+    At(ControlAddress),
+}
+
 /// What an agent is told about its control endpoint: an address, or that there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -119,9 +139,22 @@ pub(crate) enum ControlChoice {
     None,
 }
 
-impl Default for ControlChoice {
-    fn default() -> Self {
-        Self::At(ControlAddress::default())
+impl ControlChoice {
+    /// What holds if nothing is said.
+    ///
+    /// # Errors
+    ///
+    /// The user has no place for a socket, and the agent needs one because it has keys.
+    pub(crate) fn usual(has_keys: bool) -> Result<Self, Failure> {
+        if !has_keys || cfg!(not(unix)) {
+            return Ok(Self::At(ControlAddress::default()));
+        }
+        own::address().map(Self::At).ok_or_else(|| {
+            Failure::usage(
+                "an agent with keys is controlled over a socket of its user, and neither XDG_RUNTIME_DIR nor HOME names \
+                 a directory of this user: give --control unix:PATH, or --control none",
+            )
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 mod process;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -132,11 +134,11 @@ fn agents_with_the_key_find_each_other_and_those_without_are_kept_out_and_told_w
 }
 
 #[test]
-fn who_has_keys_is_told_that_all_users_of_the_machine_can_change_them() {
-    const WARNING: &str = "every user of this machine can give this cluster a key of theirs";
+fn who_has_keys_is_told_that_all_users_of_the_machine_can_reach_a_port() {
+    const WARNING: &str = "every user of this machine can steer this node";
     let folder = Folder::new("neighbours");
     let (key, _) = new_key(&folder, "cluster.key");
-    let open = Agent::start(&["--key-file", &key]);
+    let open = Agent::start(&["--key-file", &key, "--control", "127.0.0.1:0"]);
     logs(&open, WARNING);
     let plain = Agent::start(&[]);
     let private = Process::start({
@@ -153,6 +155,78 @@ fn who_has_keys_is_told_that_all_users_of_the_machine_can_change_them() {
         eventually("its end", SOON, || process.log().contains("stopped").then_some(()));
         assert!(!process.log().contains(WARNING), "{}", process.log());
     }
+}
+
+#[test]
+fn only_the_user_of_an_agent_changes_its_keys() {
+    let folder = Folder::new("private");
+    let (key, id) = new_key(&folder, "cluster.key");
+    let (next, _) = new_key(&folder, "next.key");
+
+    // Over a port, whoever asks, and whether or not the command is the one of this library.
+    let open = Agent::start(&["--key-file", &key, "--control", "127.0.0.1:0"]);
+    for step in [&["install", next.as_str()][..], &["use", &id], &["remove", &id]] {
+        let (code, _, err) = told(&open.ask(&[&["keys"], step, &["--here"]].concat()));
+        assert_eq!(code, Some(1), "{step:?}");
+        assert!(err.contains("keys are changed over a Unix socket alone") && err.contains("--control unix:"), "{err}");
+    }
+    for action in ["install", "use", "remove"] {
+        let mut stranger = TcpStream::connect(&open.control).expect("the agent listens");
+        let request = format!(r#"{{"do":"keys","action":"{action}","id":"{id}","here":true,"timeout_ms":1000}}"#);
+        stranger.write_all(format!("{request}\n").as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        BufReader::new(stranger).read_line(&mut answer).expect("it answers");
+        assert!(answer.contains("error") && answer.contains("Unix socket alone"), "{action}: {answer}");
+    }
+    assert_eq!(open.json(&["keys", "list", "--here"])["keys"].as_array().map(Vec::len), Some(1));
+    assert_eq!(told(&open.ask(&["members"])).0, Some(0));
+
+    // A key is not sent to whoever has taken the port either.
+    let thief = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = thief.local_addr().expect("it is bound").to_string();
+    let (code, ..) = told(&run(&["keys", "install", &next, "--control", &port]));
+    assert_eq!(code, Some(1));
+    let mut heard = Vec::new();
+    thief.accept().expect("it was connected to").0.read_to_end(&mut heard).expect("it ends");
+    assert!(heard.is_empty(), "{heard:?}");
+}
+
+#[test]
+fn commands_find_the_private_socket_of_their_users_agent() {
+    let folder = Folder::new("usual");
+    let (key, id) = new_key(&folder, "cluster.key");
+    let (next, _) = new_key(&folder, "next.key");
+    let agent = Agent::start(&["--key-file", &key]);
+    let (place, socket) = (agent.place.file(""), agent.place.file("gossip/control.sock"));
+    assert_eq!(agent.control, format!("unix:{socket}"));
+    let mode = |path: &str| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode(&agent.place.file("gossip")), mode(&socket)), (0o700, 0o600));
+    let by =
+        |variable: &str, args: &[&str]| told(&gossip().env(variable, &place).args(args).output().expect("it runs"));
+    let (code, out, err) = by("XDG_RUNTIME_DIR", &["keys", "list"]);
+    assert!(code == Some(0) && out.contains(&id), "{err}");
+    let (code, _, err) = by("XDG_RUNTIME_DIR", &["keys", "install", &next]);
+    assert_eq!(code, Some(0), "{err}");
+    // Another agent of the user is told where to go instead of being in the way.
+    let (code, _, err) = by("XDG_RUNTIME_DIR", &["agent", "--bind", "127.0.0.1:0", "--key-file", &key]);
+    assert!(code == Some(1) && err.contains("in use") && err.contains("--control"), "{err}");
+
+    // Where others can come in, they may have put the socket there.
+    fs::set_permissions(agent.place.file("gossip"), fs::Permissions::from_mode(0o755)).expect("its mode can be set");
+    let (_, out, err) = by("XDG_RUNTIME_DIR", &["keys", "list"]);
+    assert!(!out.contains(&id), "{out}{err}");
+    let (code, _, err) = by("XDG_RUNTIME_DIR", &["agent", "--bind", "127.0.0.1:0", "--key-file", &key]);
+    assert!(code == Some(1) && err.contains("mode 0700"), "{err}");
+
+    // Without a runtime directory it is in the home; without either there is none.
+    let home = Folder::new("home");
+    let mut command = gossip();
+    command.env("HOME", home.file("")).args(["agent", "--bind", "127.0.0.1:0", "--key-file", &key]);
+    let at_home = Process::start(command);
+    eventually("its socket", SOON, || fs::exists(home.file(".gossip/control.sock")).is_ok_and(|is| is).then_some(()));
+    drop(at_home);
+    let (code, _, err) = told(&run(&["agent", "--bind", "127.0.0.1:0", "--key-file", &key]));
+    assert!(code == Some(2) && err.contains("XDG_RUNTIME_DIR") && err.contains("--control unix:PATH"), "{err}");
 }
 
 #[test]

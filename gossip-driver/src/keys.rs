@@ -3,6 +3,7 @@
 pub(crate) mod change;
 pub(crate) mod letter;
 mod report;
+pub(crate) mod reservation;
 pub(crate) mod trouble;
 
 use std::fmt;
@@ -67,6 +68,9 @@ pub enum KeysError {
     /// Members would be shut out.
     #[error(transparent)]
     Stranding(Box<Stranding>),
+    /// This node did not wait for this change any more.
+    #[error("its keys may have changed since they were asked for: repeat this")]
+    NotReserved,
     /// The members cannot be asked.
     #[error("the members cannot be asked: {0}")]
     Unsent(SendError),

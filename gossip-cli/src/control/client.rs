@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::lines::{LineReader, LineWriter};
-use super::protocol::{MAX_REPLY, Reply, Request};
-use super::{ControlAddress, Stream};
+use super::protocol::{MAX_REPLY, PRIVATE_KEYS, Reply, Request};
+use super::{ControlAddress, ControlTarget, Stream, own};
 use crate::args::Remote;
 use crate::exit::Failure;
 
@@ -52,11 +52,14 @@ impl Client {
     ///
     /// [`Failure::Unreachable`] if no agent is there.
     pub(crate) async fn request_with(remote: &Remote, request: &Request, body: &[u8]) -> Result<Self, Failure> {
-        let address = remote.control.clone();
-        let stream = match timeout(remote.timeout, connect(&address)).await {
-            Ok(outcome) => outcome.map_err(|error| absent(&address, &error.to_string()))?,
-            Err(_) => return Err(absent(&address, "no connection in time")),
+        let (address, stream) = match &remote.control {
+            Some(ControlTarget::At(address)) => (address.clone(), connect(address, remote.timeout).await?),
+            Some(ControlTarget::Usual) | None => connect_as_usual(remote.timeout).await?,
         };
+        if request.is_private() && !address.is_private() {
+            // Whoever listens at a port need not be the agent, and a key is sent.
+            return Err(Failure::failed(PRIVATE_KEYS));
+        }
         let (reader, writer) = tokio::io::split(stream);
         let mut requests = LineWriter::new(writer, remote.timeout);
         let sent = async {
@@ -134,7 +137,26 @@ pub(crate) fn row<T: DeserializeOwned>(item: Json) -> Result<T, Failure> {
         .map_err(|error| Failure::failed(format!("the agent's answer is of another version of this command: {error}")))
 }
 
-async fn connect(address: &ControlAddress) -> io::Result<Box<dyn Stream>> {
+/// A connection to the agent of the user that is there, or to the one at the usual port.
+async fn connect_as_usual(patience: Duration) -> Result<(ControlAddress, Box<dyn Stream>), Failure> {
+    for address in own::sockets() {
+        if let Ok(stream) = connect(&address, patience).await {
+            return Ok((address, stream));
+        }
+    }
+    let address = ControlAddress::default();
+    let stream = connect(&address, patience).await?;
+    Ok((address, stream))
+}
+
+async fn connect(address: &ControlAddress, patience: Duration) -> Result<Box<dyn Stream>, Failure> {
+    match timeout(patience, open(address)).await {
+        Ok(outcome) => outcome.map_err(|error| absent(address, &error.to_string())),
+        Err(_) => Err(absent(address, "no connection in time")),
+    }
+}
+
+async fn open(address: &ControlAddress) -> io::Result<Box<dyn Stream>> {
     Ok(match address {
         ControlAddress::Tcp(at) => Box::new(TcpStream::connect(at).await?),
         #[cfg(unix)]

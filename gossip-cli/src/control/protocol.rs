@@ -110,7 +110,17 @@ pub(crate) enum Request {
     },
 }
 
+/// Why keys are not changed over a connection that others of the machine can make too.
+pub(crate) const PRIVATE_KEYS: &str = "keys are changed over a Unix socket alone, because every user of the machine can \
+     reach a port, or listen there in the place of an agent: start the agent without --control, or with --control \
+     unix:PATH, and give that to this command if it does not find it";
+
 impl Request {
+    /// Whether nobody but the agent's user may ask for it.
+    pub(crate) fn is_private(&self) -> bool {
+        matches!(self, Self::Keys { action, .. } if *action != KeyAction::List)
+    }
+
     /// How many bytes follow the line.
     pub(crate) fn body(&self) -> usize {
         match self {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
+#[cfg(unix)]
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +17,9 @@ use tokio::time::{sleep, timeout};
 
 use super::answer::Steering;
 use super::lines::{LineReader, LineWriter};
-use super::protocol::{ErrorKind, ErrorRow, MAX_REQUEST, Reply, Request};
+#[cfg(unix)]
+use super::own;
+use super::protocol::{ErrorKind, ErrorRow, MAX_REQUEST, PRIVATE_KEYS, Reply, Request};
 #[cfg(unix)]
 use super::unix_socket::{self, SocketFile};
 use super::{ControlAddress, Stream};
@@ -95,9 +99,7 @@ impl Server {
         let bound = match address {
             ControlAddress::Tcp(at) => Self::bind_tcp(*at).await,
             #[cfg(unix)]
-            ControlAddress::Unix(path) => unix_socket::listen(path)
-                .await
-                .map(|(listener, file)| Self::new(Listener::Unix { listener, file }, address.clone())),
+            ControlAddress::Unix(path) => Self::bind_unix(path).await,
             #[cfg(not(unix))]
             ControlAddress::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         };
@@ -116,6 +118,13 @@ impl Server {
         let listener = TcpListener::bind(at).await?;
         let address = ControlAddress::Tcp(listener.local_addr()?);
         Ok(Self::new(Listener::Tcp(listener), address))
+    }
+
+    #[cfg(unix)]
+    async fn bind_unix(path: &Path) -> io::Result<Self> {
+        own::prepare(path)?;
+        let (listener, file) = unix_socket::listen(path).await?;
+        Ok(Self::new(Listener::Unix { listener, file }, ControlAddress::Unix(path.to_owned())))
     }
 
     fn new(listener: Listener, address: ControlAddress) -> Self {
@@ -154,11 +163,12 @@ impl Server {
                 continue;
             };
             let (steering, crowd) = (Arc::clone(&steering), Arc::clone(&self.crowd));
+            let is_private = self.address.is_private();
             // Of many that come at once, the first can give way before their tasks have run.
             let wait = crowd.wait();
             tokio::spawn(async move {
                 let lines = LineReader::new(reader, MAX_REQUEST);
-                if let Err(error) = serve(lines, answers, &steering, (&crowd, wait), place).await {
+                if let Err(error) = serve(lines, answers, (&steering, is_private), (&crowd, wait), place).await {
                     tracing::debug!(%error, "a control connection broke");
                 }
             });
@@ -234,7 +244,7 @@ impl Listener {
 async fn serve(
     mut lines: Lines,
     mut answers: Answers,
-    steering: &Steering,
+    (steering, is_private): (&Steering, bool),
     (crowd, mut wait): (&Crowd, Wait),
     place: OwnedSemaphorePermit,
 ) -> io::Result<()> {
@@ -254,6 +264,9 @@ async fn serve(
             Ok(request) => request,
             Err(error) => return refuse(&mut answers, ErrorKind::Usage, format!("not a request: {error}")).await,
         };
+        if request.is_private() && !is_private {
+            return refuse(&mut answers, ErrorKind::Failed, PRIVATE_KEYS.to_owned()).await;
+        }
         let body = match timeout(REQUEST_PATIENCE, steering.body(request.body(), &mut lines)).await {
             Ok(body) => body?,
             Err(_) => return refuse(&mut answers, ErrorKind::Failed, "no payload in time".to_owned()).await,

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -16,7 +17,10 @@ pub const SOON: Duration = Duration::from_secs(20);
 /// The built command, without what the environment of the test would change in it.
 pub fn gossip() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gossip"));
-    command.env_remove("GOSSIP_CONTROL").env_remove("RUST_LOG").env_remove("NO_COLOR").stdin(Stdio::null());
+    for variable in ["GOSSIP_CONTROL", "RUST_LOG", "NO_COLOR", "XDG_RUNTIME_DIR", "HOME"] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null());
     command
 }
 
@@ -123,19 +127,25 @@ pub struct Agent {
     pub id: String,
     pub address: String,
     pub control: String,
+    /// The user's directory for sockets, as far as this agent knows.
+    pub place: Folder,
 }
 
 impl Agent {
-    /// Starts an agent with the timing for one machine, on ports of its own unless `args` choose them.
+    /// Starts an agent with the timing for one machine, on ports of its own unless `args` choose them. One with keys
+    /// is controlled where it is by default, as if its user had no other agent.
     pub fn start(args: &[&str]) -> Self {
         Self::start_by(gossip(), args)
     }
 
     /// The same by another command line that ends in that of the built command.
     pub fn start_by(mut command: Command, args: &[&str]) -> Self {
-        command.args(["agent", "--preset", "local"]).stdin(Stdio::null());
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let place = Folder::new(&format!("agent-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+        command.args(["agent", "--preset", "local"]).env("XDG_RUNTIME_DIR", place.file("")).stdin(Stdio::null());
         for (option, value) in [("--bind", "127.0.0.1:0"), ("--control", "127.0.0.1:0")] {
-            if !args.contains(&option) {
+            let is_chosen = args.contains(&option) || (option == "--control" && args.contains(&"--key-file"));
+            if !is_chosen {
                 command.args([option, value]);
             }
         }
@@ -149,7 +159,7 @@ impl Agent {
         };
         let (id, _, _, address, control) =
             (fact("id"), fact("cluster"), fact("bind"), fact("address"), fact("control"));
-        Self { process, id, address, control }
+        Self { process, id, address, control, place }
     }
 
     /// Starts an agent that joins through this one.

@@ -103,14 +103,17 @@ impl<R: Runtime> Cluster<R> {
     pub async fn use_key_everywhere(&self, id: KeyId, force: bool, timeout: Duration) -> Result<KeyReport, KeysError> {
         let state = self.guarded().await?;
         state.ring.find(id).ok_or(KeyRingError::Unknown(id))?;
-        if !force {
-            let report = self.order(&KeyOrder::List, timeout).await?;
-            refuse_to_strand(report.members.into_iter().filter_map(|member| match member.keys {
+        if force {
+            return self.order(&KeyOrder::Use(id), timeout).await;
+        }
+        self.order_unless_stranding(KeyOrder::Use(id), timeout, |members, _| {
+            let stranded = members.into_iter().filter_map(|member| match member.keys {
                 Ok(keys) => (!keys.contains(&id)).then_some((member.id, Stranded::Lacks(id))),
                 Err(reason) => Some((member.id, Stranded::Unknown(reason))),
-            }))?;
-        }
-        self.order(&KeyOrder::Use(id), timeout).await
+            });
+            stranded.collect()
+        })
+        .await
     }
 
     /// Drops a key on all live members, if that shuts nobody out, or if `force` is set. They are asked first, so it takes up to twice
@@ -130,14 +133,15 @@ impl<R: Runtime> Cluster<R> {
         force: bool,
         timeout: Duration,
     ) -> Result<KeyReport, KeysError> {
-        let state = self.guarded().await?;
-        let primary = state.ring.primary().id();
-        if primary == id {
+        if self.guarded().await?.ring.primary().id() == id {
             return Err(KeyRingError::Primary(id).into());
         }
-        if !force {
-            let report = self.order(&KeyOrder::List, timeout).await?;
-            let live = report.members.into_iter().filter_map(|member| {
+        if force {
+            return self.order(&KeyOrder::Remove(id), timeout).await;
+        }
+        self.order_unless_stranding(KeyOrder::Remove(id), timeout, |members, state| {
+            let primary = state.ring.primary().id();
+            let live = members.into_iter().filter_map(|member| {
                 let why = match member.keys {
                     Ok(keys) if keys.first() == Some(&id) => Stranded::Speaks(id),
                     Ok(keys) if !keys.contains(&primary) => Stranded::Lacks(primary),
@@ -148,9 +152,31 @@ impl<R: Runtime> Cluster<R> {
             });
             let stays = |key: KeyId| key != id && state.ring.find(key).is_some();
             let away = state.last_words.iter().filter(|(_, last)| !last.is_some_and(stays));
-            refuse_to_strand(live.chain(away.map(|&(id, _)| (id, Stranded::Away))))?;
+            live.chain(away.map(|&(id, _)| (id, Stranded::Away))).collect()
+        })
+        .await
+    }
+
+    /// Tells all live members to make a change, unless `stranded` finds somebody in what they have: their keys, and the state of
+    /// this node. No other change happens in between.
+    async fn order_unless_stranding(
+        &self,
+        order: KeyOrder,
+        timeout: Duration,
+        stranded: impl FnOnce(Vec<MemberKeys>, &KeyState) -> Vec<(NodeId, Stranded)>,
+    ) -> Result<KeyReport, KeysError> {
+        let number = self.handle.keys.begin();
+        // For the answers, the change itself, and what lies between.
+        let span_ms = u32::try_from(timeout.saturating_mul(3).as_millis()).unwrap_or(u32::MAX);
+        let report = self.order(&KeyOrder::Reserve { number, span_ms }, timeout).await?;
+        let state = self.handle.keys.look().await?;
+        match Stranding::of(stranded(report.members, &state)) {
+            None => self.order(&KeyOrder::Reserved(number, Box::new(order)), timeout).await,
+            Some(stranding) => {
+                self.order(&KeyOrder::Release(number), timeout).await?;
+                Err(KeysError::Stranding(stranding))
+            }
         }
-        self.order(&KeyOrder::Remove(id), timeout).await
     }
 
     /// Keys are nobody's business while packets may be plain.
@@ -194,13 +220,6 @@ async fn outcomes_of(mut answers: Answers) -> BTreeMap<NodeId, Result<Vec<KeyId>
         outcomes.insert(id, keys);
     }
     outcomes
-}
-
-fn refuse_to_strand(members: impl Iterator<Item = (NodeId, Stranded)>) -> Result<(), KeysError> {
-    match Stranding::of(members.collect()) {
-        Some(stranding) => Err(KeysError::Stranding(stranding)),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_channel::WeakSender;
@@ -15,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::command::Command;
 use crate::keys::letter::{self, KeyOrder};
+use crate::keys::reservation::{Reservation, Ticket};
 use crate::keys::{KeyKeeper, KeyStatus, KeyUse, KeysError, plainly};
 use crate::message::{Rejected, Request};
 use crate::payload::Raw;
@@ -66,8 +68,10 @@ pub(crate) struct KeyChanges<R> {
     /// Weak, because the node stops when nobody else can tell it anything.
     commands: WeakSender<Command>,
     keeper: Option<Arc<dyn KeyKeeper>>,
-    /// Held while a change is made.
-    change: Mutex<()>,
+    /// Held while a change is made: the one that this node waits for.
+    change: Mutex<Reservation>,
+    /// How many changes of others' keys were begun here.
+    begun: AtomicU32,
 }
 
 impl<R> fmt::Debug for KeyChanges<R> {
@@ -83,7 +87,7 @@ impl<R: Runtime> KeyChanges<R> {
         commands: WeakSender<Command>,
         keeper: Option<Arc<dyn KeyKeeper>>,
     ) -> Self {
-        Self { runtime, shared, commands, keeper, change: Mutex::new(()) }
+        Self { runtime, shared, commands, keeper, change: Mutex::default(), begun: AtomicU32::new(0) }
     }
 
     /// Keys and mode as they are now.
@@ -100,11 +104,19 @@ impl<R: Runtime> KeyChanges<R> {
     ///
     /// It goes on when nobody waits for it any more: else a ring could be kept for the next start that is not in use now.
     pub(crate) async fn obey(self: &Arc<Self>, order: KeyOrder) -> Result<(KeyState, bool), KeysError> {
+        self.obey_for(None, order).await
+    }
+
+    async fn obey_for(
+        self: &Arc<Self>,
+        ticket: Option<Ticket>,
+        order: KeyOrder,
+    ) -> Result<(KeyState, bool), KeysError> {
         let (done, outcome) = oneshot::channel();
         let changes = Arc::clone(self);
         self.runtime.spawn(async move {
             // Nobody may be waiting any more.
-            let _ = done.send(changes.carry_out(&order).await);
+            let _ = done.send(changes.carry_out(ticket, &order).await);
         });
         match outcome.await {
             Ok(outcome) => outcome,
@@ -113,12 +125,22 @@ impl<R: Runtime> KeyChanges<R> {
         }
     }
 
-    async fn carry_out(&self, order: &KeyOrder) -> Result<(KeyState, bool), KeysError> {
-        let _one_at_a_time = self.change.lock().await;
+    /// A number for a change that others are to wait for.
+    pub(crate) fn begin(&self) -> u32 {
+        self.begun.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn carry_out(&self, ticket: Option<Ticket>, order: &KeyOrder) -> Result<(KeyState, bool), KeysError> {
+        let mut reservation = self.change.lock().await;
+        if let Some(ticket) = ticket
+            && !reservation.redeem(self.runtime.now(), ticket)
+        {
+            return Err(KeysError::NotReserved);
+        }
         let before = self.look().await?;
         let mut ring = before.ring.clone();
         match order {
-            KeyOrder::List => {}
+            KeyOrder::List | KeyOrder::Reserve { .. } | KeyOrder::Release(_) | KeyOrder::Reserved(..) => {}
             KeyOrder::Add(key) => drop(ring.add(key.clone())?),
             KeyOrder::Use(id) => ring.set_primary(*id)?,
             KeyOrder::Remove(id) => ring.remove(*id)?,
@@ -128,17 +150,17 @@ impl<R: Runtime> KeyChanges<R> {
         }
         self.keep(&ring).await?;
         let command = match order {
-            KeyOrder::List => KeyCommand::Look,
             KeyOrder::Add(key) => KeyCommand::Add(key.clone()),
             KeyOrder::Use(id) => KeyCommand::Use(*id),
             KeyOrder::Remove(id) => KeyCommand::Remove(*id),
+            _ => KeyCommand::Look,
         };
         let after = self.tell(command).await?;
         match order {
-            KeyOrder::List => {}
             KeyOrder::Add(key) => info!(key = %key.id(), "a key was added"),
             KeyOrder::Use(id) => info!(key = %id, "this node seals with another key"),
             KeyOrder::Remove(id) => info!(key = %id, "a key was removed"),
+            _ => {}
         }
         Ok((after, true))
     }
@@ -148,9 +170,21 @@ impl<R: Runtime> KeyChanges<R> {
         let from = request.from;
         let order = KeyOrder::parse(request.payload.as_sent());
         request.payload.wipe();
-        let order = order.map_err(Rejected::because)?;
+        let (ticket, order) = match order.map_err(Rejected::because)? {
+            KeyOrder::Reserve { number, span_ms } => {
+                let (ticket, span) = (Ticket { by: from, number }, Duration::from_millis(span_ms.into()));
+                self.change.lock().await.take(self.runtime.now(), ticket, span).map_err(Rejected::because)?;
+                (None, KeyOrder::List)
+            }
+            KeyOrder::Release(number) => {
+                self.change.lock().await.redeem(self.runtime.now(), Ticket { by: from, number });
+                (None, KeyOrder::List)
+            }
+            KeyOrder::Reserved(number, order) => (Some(Ticket { by: from, number }), *order),
+            order => (None, order),
+        };
         let is_removal = matches!(order, KeyOrder::Remove(_));
-        match self.obey(order).await {
+        match self.obey_for(ticket, order).await {
             Ok((state, changed)) => {
                 if changed {
                     info!(by = %from, "keys were changed on behalf of another member");

@@ -11,6 +11,9 @@ const LIST: u8 = 1;
 const ADD: u8 = 2;
 const USE: u8 = 3;
 const REMOVE: u8 = 4;
+const RESERVE: u8 = 5;
+const RELEASE: u8 = 6;
+const RESERVED: u8 = 7;
 
 /// What a member is told to do. Each is answered with the ids of the keys that it has then.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,12 @@ pub(crate) enum KeyOrder {
     Use(KeyId),
     /// Drop a key.
     Remove(KeyId),
+    /// Hold still for the change of this number, for so many milliseconds.
+    Reserve { number: u32, span_ms: u32 },
+    /// The change of this number does not come.
+    Release(u32),
+    /// Do the rest if this is the change that was waited for.
+    Reserved(u32, Box<Self>),
 }
 
 impl KeyOrder {
@@ -32,6 +41,12 @@ impl KeyOrder {
         const ROOM: usize = 128;
         let mut bytes = Zeroizing::new(Vec::with_capacity(ROOM));
         bytes.push(RAW);
+        self.write(&mut bytes);
+        debug_assert!(bytes.capacity() == ROOM, "it was not moved");
+        Bytes::from_owner(bytes)
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::List => bytes.push(LIST),
             Self::Add(key) => {
@@ -42,18 +57,35 @@ impl KeyOrder {
             }
             Self::Use(id) => bytes.extend([&[USE][..], &id.as_u16().to_be_bytes()].concat()),
             Self::Remove(id) => bytes.extend([&[REMOVE][..], &id.as_u16().to_be_bytes()].concat()),
+            Self::Reserve { number, span_ms } => {
+                bytes.extend([&[RESERVE][..], &number.to_be_bytes(), &span_ms.to_be_bytes()].concat());
+            }
+            Self::Release(number) => bytes.extend([&[RELEASE][..], &number.to_be_bytes()].concat()),
+            Self::Reserved(number, order) => {
+                bytes.extend([&[RESERVED][..], &number.to_be_bytes()].concat());
+                order.write(bytes);
+            }
         }
-        debug_assert!(bytes.capacity() == ROOM, "it was not moved");
-        Bytes::from_owner(bytes)
     }
 
     /// Reads the payload of a request. The error says what is wrong, and nothing of a key.
     pub(crate) fn parse(payload: &[u8]) -> Result<Self, String> {
         let unreadable = || "the request cannot be read: it is of another version of this library".to_owned();
-        let (order, rest) = match payload {
-            [RAW, order, rest @ ..] => (*order, rest),
-            _ => return Err(unreadable()),
-        };
+        let [RAW, order, rest @ ..] = payload else { return Err(unreadable()) };
+        let order = *order;
+        let number = rest.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
+        let after = rest.get(4..).unwrap_or_default();
+        match (order, number, after) {
+            (RESERVED, Some(number), [USE | REMOVE, ..]) => {
+                let order = Self::parse(&[&[RAW], after].concat())?;
+                return Ok(Self::Reserved(number, Box::new(order)));
+            }
+            (RESERVE, Some(number), span) if let Ok(span) = span.try_into() => {
+                return Ok(Self::Reserve { number, span_ms: u32::from_be_bytes(span) });
+            }
+            (RELEASE, Some(number), []) => return Ok(Self::Release(number)),
+            _ => {}
+        }
         match order {
             LIST if rest.is_empty() => Ok(Self::List),
             ADD => {
@@ -97,7 +129,16 @@ mod tests {
     #[test]
     fn orders_are_read_as_they_are_written() {
         let key = Key::new(&[7; 32]);
-        let orders = [KeyOrder::List, KeyOrder::Add(key.clone()), KeyOrder::Use(key.id()), KeyOrder::Remove(key.id())];
+        let orders = [
+            KeyOrder::List,
+            KeyOrder::Add(key.clone()),
+            KeyOrder::Use(key.id()),
+            KeyOrder::Remove(key.id()),
+            KeyOrder::Reserve { number: 1 << 30, span_ms: 5_000 },
+            KeyOrder::Release(7),
+            KeyOrder::Reserved(7, Box::new(KeyOrder::Use(key.id()))),
+            KeyOrder::Reserved(8, Box::new(KeyOrder::Remove(key.id()))),
+        ];
         for order in orders {
             let payload = order.to_payload();
             assert_eq!(KeyOrder::parse(&payload), Ok(order.clone()));

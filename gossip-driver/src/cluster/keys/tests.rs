@@ -169,6 +169,80 @@ fn who_is_away_hinders_the_last_step_until_it_is_back_or_forgotten() {
     assert!(memory.block_on(LONG, nodes[0].remove_key_everywhere(new, false, PATIENCE)).unwrap().is_complete());
 }
 
+/// Three members that seal with the first of three keys.
+fn with_three_keys(memory: &Memory) -> Vec<Cluster<Memory>> {
+    let nodes = cluster(memory, 3);
+    for byte in [2, 3] {
+        assert!(memory.block_on(LONG, nodes[0].add_key_everywhere(key(byte), PATIENCE)).unwrap().is_complete());
+    }
+    nodes
+}
+
+#[test]
+fn a_change_waits_for_no_other_and_none_is_carried_out_that_another_came_before() {
+    let memory = Memory::new();
+    let nodes = with_three_keys(&memory);
+    let third = key(3).id();
+    let changes = [KeyOrder::Use(third), KeyOrder::Remove(third)];
+    let reserve = async |number, span_ms| nodes[0].order(&KeyOrder::Reserve { number, span_ms }, PATIENCE).await;
+    let by_another = |order: &KeyOrder| match order {
+        KeyOrder::Use(id) => memory.block_on(LONG, nodes[1].use_key_everywhere(*id, false, PATIENCE)),
+        KeyOrder::Remove(id) => memory.block_on(LONG, nodes[1].remove_key_everywhere(*id, false, PATIENCE)),
+        _ => unreachable!("it is no change"),
+    };
+    for (number, [ours, theirs]) in (100..).zip([changes.clone(), [changes[1].clone(), changes[0].clone()]]) {
+        // Ours has found that it shuts nobody out, and is on its way.
+        let order = KeyOrder::Reserved(number, Box::new(ours.clone()));
+        assert!(memory.block_on(LONG, reserve(number, 5_000)).unwrap().is_complete());
+        let hindered = stranding(by_another(&theirs));
+        assert_eq!(hindered.len(), 3);
+        assert!(hindered.iter().all(|(_, why)| why.to_string().contains("another change of keys is under way")));
+        assert!(memory.block_on(LONG, nodes[0].order(&order, PATIENCE)).unwrap().is_complete());
+        // As it was.
+        for order in [KeyOrder::Add(key(3)), KeyOrder::Use(key(1).id())] {
+            assert!(memory.block_on(LONG, nodes[0].order(&order, PATIENCE)).unwrap().is_complete());
+        }
+        // Ours is so late that the others have stopped waiting for it.
+        assert!(memory.block_on(LONG, reserve(number, 1_000)).unwrap().is_complete());
+        memory.run_for(Duration::from_secs(2));
+        assert!(by_another(&theirs).unwrap().is_complete());
+        let late = memory.block_on(LONG, nodes[0].order(&order, PATIENCE)).unwrap();
+        assert_eq!(late.failed().count(), 3, "{late:?}");
+        assert!(late.failed().all(|(_, why)| why.to_string().contains("repeat this")), "{late:?}");
+        for order in [KeyOrder::Add(key(3)), KeyOrder::Use(key(1).id())] {
+            assert!(memory.block_on(LONG, nodes[0].order(&order, PATIENCE)).unwrap().is_complete());
+        }
+    }
+}
+
+#[test]
+fn two_changes_of_keys_that_are_begun_at_once_do_not_split_the_cluster() {
+    let third = key(3).id();
+    for head_start_ms in [-30, -10, -3, -1, 0, 1, 3, 10, 30_i64] {
+        let memory = Memory::new();
+        let nodes = with_three_keys(&memory);
+        let after = |ms: i64| sleep(&memory, Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+        let using = async {
+            after(-head_start_ms).await;
+            nodes[1].use_key_everywhere(third, false, PATIENCE).await
+        };
+        let removing = async {
+            after(head_start_ms).await;
+            nodes[2].remove_key_everywhere(third, false, PATIENCE).await
+        };
+        let (used, removed) = memory.block_on(LONG, futures_util::future::join(using, removing));
+        assert!(used.is_err() || removed.is_err(), "{head_start_ms} ms: {used:?} {removed:?}");
+        for report in used.iter().chain(&removed) {
+            assert!(report.is_complete(), "{head_start_ms} ms: a change happens everywhere or nowhere: {report:?}");
+        }
+        let rings: Vec<_> = nodes.iter().map(|node| ids(&memory, node)).collect();
+        assert!(rings.iter().all(|ring| *ring == rings[0]), "{head_start_ms} ms: {rings:?}");
+        // Whoever was refused can try again at once.
+        let again = memory.block_on(LONG, nodes[1].use_key_everywhere(key(2).id(), false, PATIENCE));
+        assert!(again.unwrap().is_complete());
+    }
+}
+
 #[test]
 fn a_member_that_does_not_answer_is_named_and_force_goes_on_without_it() {
     let memory = Memory::new();
