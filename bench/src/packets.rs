@@ -1,5 +1,8 @@
 //! What a ping and its ack cost: a node receives the one and writes the other, plain and sealed, without a socket.
 //!
+//! Beside it stands what it costs to refuse the same ping when it does not open: damaged, and damaged in the name of a sender
+//! whom the node never heard of, for whom it has to make a key.
+//!
 //! Each turn begins with the ping of a peer, whose own work is not counted. The suites take turns, so that their figures can be
 //! compared even where the machine is busy.
 
@@ -12,6 +15,9 @@ use serde_json::{Value, json};
 
 /// Pings in one turn of one suite.
 const TURN: usize = 200;
+
+/// Where a packet has its sender.
+const SENDER: usize = 8;
 
 /// Measures ping and ack of a node, plain and sealed.
 #[derive(Parser)]
@@ -31,6 +37,8 @@ struct Pair {
     nodes: [Node<u8>; 2],
     buffer: BytesMut,
     spent: Vec<Duration>,
+    /// For a damaged ping, and for one of a stranger.
+    refused: [Vec<Duration>; 2],
     allocations: u64,
 }
 
@@ -44,8 +52,15 @@ impl Pair {
             let identity = Identity::new(id, number, Epoch::new(1_700_000_000_000, 0));
             Node::new(identity, config, [number; 32], now).expect("a preset is valid")
         });
-        let mut pair =
-            Self { name, now, nodes, buffer: BytesMut::with_capacity(1 << 16), spent: Vec::new(), allocations: 0 };
+        let mut pair = Self {
+            name,
+            now,
+            nodes,
+            buffer: BytesMut::with_capacity(1 << 16),
+            spent: Vec::new(),
+            refused: Default::default(),
+            allocations: 0,
+        };
         pair.nodes[1].join(now, 0).expect("a node that just started may join");
         pair.settle();
         pair
@@ -101,6 +116,17 @@ impl Pair {
                     continue;
                 }
                 let (mut spent, now, packet) = (Duration::ZERO, self.now, &mut self.buffer);
+                for (is_strange, refused) in [false, true].into_iter().zip(&mut self.refused) {
+                    let (mut bad, last) = (packet.clone(), packet.len() - 1);
+                    bad[last] ^= 1;
+                    bad[SENDER] ^= u8::from(is_strange);
+                    let cost = allocation_counter::measure(|| {
+                        let begin = Clock::now();
+                        node.handle_datagram(now, 1, &mut bad);
+                        refused.push(begin.elapsed());
+                    });
+                    self.allocations += cost.count_total;
+                }
                 let cost = allocation_counter::measure(|| {
                     let begin = Clock::now();
                     node.handle_datagram(now, 1, packet);
@@ -119,17 +145,20 @@ impl Pair {
     }
 
     fn report(&mut self) -> Value {
-        self.spent.sort_unstable();
-        let nanos = |share: usize| {
-            let index = (self.spent.len() * share / 100).min(self.spent.len().saturating_sub(1));
-            u64::try_from(self.spent.get(index).copied().unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+        let nanos = |spent: &mut Vec<Duration>, share: usize| {
+            spent.sort_unstable();
+            let index = (spent.len() * share / 100).min(spent.len().saturating_sub(1));
+            u64::try_from(spent.get(index).copied().unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
         };
+        let [damaged, strange] = &mut self.refused;
         json!({
             "suite": self.name,
             "pings": self.spent.len(),
-            "median_ns": nanos(50),
-            "p10_ns": nanos(10),
-            "p90_ns": nanos(90),
+            "median_ns": nanos(&mut self.spent, 50),
+            "p10_ns": nanos(&mut self.spent, 10),
+            "p90_ns": nanos(&mut self.spent, 90),
+            "refused_damaged_ns": nanos(damaged, 50),
+            "refused_strange_ns": nanos(strange, 50),
             "allocations": self.allocations,
         })
     }
@@ -146,7 +175,8 @@ fn main() {
     for pair in &mut pairs {
         // Until the news is told and all memory is there.
         (0..TURN).for_each(|_| pair.ping());
-        (pair.allocations, pair.spent) = (0, Vec::with_capacity(arguments.pings));
+        (pair.allocations, pair.spent) = (0, Vec::with_capacity(arguments.pings + TURN));
+        pair.refused = [(); 2].map(|()| Vec::with_capacity(2 * arguments.pings + TURN));
     }
     for _ in 0..arguments.pings.div_ceil(TURN) {
         for pair in &mut pairs {
@@ -160,6 +190,8 @@ fn main() {
             let (suite, median, allocations) = (&report["suite"], &report["median_ns"], &report["allocations"]);
             let (low, high) = (&report["p10_ns"], &report["p90_ns"]);
             println!("{suite}: ping to ack {median} ns (10% {low}, 90% {high}), {allocations} allocations");
+            let (damaged, strange) = (&report["refused_damaged_ns"], &report["refused_strange_ns"]);
+            println!("{suite}: to refuse a damaged ping {damaged} ns, one of a stranger {strange} ns");
         }
     }
 }

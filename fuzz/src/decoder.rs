@@ -18,7 +18,10 @@ pub(crate) struct Decoder(Node<SocketAddr>);
 impl Decoder {
     fn new() -> Self {
         let identity = Identity::new(NodeId::from_u128(1), Place::of(1).0, Epoch::from_u64(crate::wire::Epoch::FIRST));
-        let mut node = Node::new(identity, Config::lan(CLUSTER), [1; 32], Instant::ZERO).expect("a preset");
+        let mut config = Config::lan(CLUSTER);
+        // What is asked here is what packets say, not how long they may be.
+        config.max_datagram = 65_507;
+        let mut node = Node::new(identity, config, [1; 32], Instant::ZERO).expect("a valid configuration");
         node.leave(Instant::ZERO).expect("it is active");
         node.handle_timeout(Instant::from_micros(60_000_000));
         assert_eq!(node.phase(), Phase::Left);

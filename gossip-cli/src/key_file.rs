@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::exit::Failure;
 
-pub(crate) use text::{key_line, parse, suite_of};
+pub(crate) use text::{key_line, looks_like_key, parse, suite_of};
 
 /// Largest file that is read: several times as long as a full ring with comments.
 const MAX_FILE: usize = 16 << 10;
@@ -40,9 +40,11 @@ impl KeyFile {
             let reason = "it is no regular file, and an agent has to write its keys when they change";
             return Err(Failure::usage(format!("cannot read key file {shown}: {reason}")));
         }
+        refuse_if_anothers(path)?;
         let ring = read(path)?;
         // A link stays a link when the file is replaced.
         let path = path.canonicalize().map_err(|error| unreadable(path, &error))?;
+        remove_unfinished(&path);
         Ok((Self { path, placing: Arc::default() }, ring))
     }
 
@@ -52,9 +54,7 @@ impl KeyFile {
         // What cannot be opened is found out while the last file is still there.
         #[cfg(unix)]
         let folder = File::open(path)?;
-        let mut next = NamedTempFile::new_in(path)?;
-        next.write_all(text::of(ring).as_bytes())?;
-        next.as_file().sync_all()?;
+        let next = unfinished(&self.path, ring)?;
         let _one_after_the_other = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_wanted() {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long"));
@@ -122,13 +122,63 @@ pub(crate) fn write_new(path: &Path, key: &Key) -> Result<(), Failure> {
         };
         Failure::failed(format!("cannot write key file {}: {reason}", path.display()))
     };
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(|error| failed(&error))?;
-    let written = file.write_all(text::of(&KeyRing::new(key.clone())).as_bytes()).and_then(|()| file.sync_all());
-    written.map_err(|error| failed(&error))
+    if path.symlink_metadata().is_ok() {
+        return Err(failed(&io::ErrorKind::AlreadyExists.into()));
+    }
+    // Put in place when it is whole, and only if nothing has come there meanwhile.
+    let next = unfinished(path, &KeyRing::new(key.clone())).map_err(|error| failed(&error))?;
+    next.persist_noclobber(path).map(drop).map_err(|error| failed(&error.error))
+}
+
+/// How the names of files begin and end that are not yet in their place.
+fn unfinished_name(path: &Path) -> (String, &'static str) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    (format!(".{name}."), ".new")
+}
+
+/// A file beside `path` with this ring, for the owner alone, on the medium; it is removed if it is not put in place.
+fn unfinished(path: &Path, ring: &KeyRing) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (prefix, suffix) = unfinished_name(path);
+    let mut file = tempfile::Builder::new().prefix(&prefix).suffix(suffix).tempfile_in(folder)?;
+    file.write_all(text::of(ring).as_bytes())?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Removes what an agent left that was killed while it wrote: there are keys in it.
+fn remove_unfinished(path: &Path) {
+    let (prefix, suffix) = unfinished_name(path);
+    let entries = path.parent().and_then(|folder| folder.read_dir().ok()).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_one = name.len() > prefix.len() + suffix.len() && name.starts_with(&prefix) && name.ends_with(suffix);
+        if is_one && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            // What cannot be removed hinders nothing.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Refuses the file of another user, who could read it, and change it. That of root is read by nobody else.
+#[cfg(unix)]
+fn refuse_if_anothers(path: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt;
+    let owner = path.metadata().map_err(|error| unreadable(path, &error))?.uid();
+    let user = rustix::process::geteuid().as_raw();
+    if owner == user || owner == 0 {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(Failure::usage(format!(
+        "key file {shown} belongs to another user (uid {owner}, not {user}), who can read and change it: chown {user} {shown}"
+    )))
+}
+
+#[cfg(not(unix))]
+fn refuse_if_anothers(_: &Path) -> Result<(), Failure> {
+    Ok(())
 }
 
 /// A key that nobody had before.
@@ -146,7 +196,7 @@ pub(crate) fn generate(suite: Suite) -> Result<Key, Failure> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let given = path.display().to_string();
-    if error.kind() == io::ErrorKind::NotFound && text::looks_like_key(&given) {
+    if error.kind() == io::ErrorKind::NotFound && looks_like_key(&given) {
         let reason = "a key was given instead of the name of a key file: everybody on this machine can read the arguments \
                       of a command, and shells write them down. Generate another key, and give its file or - for stdin";
         return Failure::usage(reason);
@@ -221,6 +271,36 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn what_a_killed_agent_left_half_written_is_removed_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.key");
+        write_new(&path, &key(1)).unwrap();
+        let left = unfinished(&path, &KeyRing::new(key(2))).unwrap().keep().unwrap().1;
+        let others = [".other.key.abc.new", ".cluster.key.new", "cluster.key.old"].map(|name| folder.path().join(name));
+        for other in &others {
+            std::fs::write(other, "precious").unwrap();
+        }
+        KeyFile::open(&path).unwrap();
+        assert!(!left.exists());
+        assert!(path.exists() && others.iter().all(|other| other.exists()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_key_file_of_another_user_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.key");
+        write_new(&path, &key(1)).unwrap();
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
+            let error = KeyFile::open(&path).unwrap_err().to_string();
+            assert!(error.contains("another user") && error.contains("chown"), "{error}");
+        } else {
+            eprintln!("skipped: this user cannot give a file away");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod remote;
 mod signals;
 mod table;
 
+use std::env;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -75,6 +76,20 @@ fn runtime(builder: &mut Builder) -> Result<Runtime, Failure> {
     builder.enable_all().build().map_err(|error| Failure::failed(format!("cannot start the async runtime: {error}")))
 }
 
+/// The reason without keys that were typed in the place of something else. It may end in a log.
+fn without_keys(reason: &str, arguments: impl Iterator<Item = String>) -> String {
+    let mut reason = reason.to_owned();
+    for argument in arguments {
+        let value = argument.split_once('=').map_or("", |(_, value)| value);
+        for key in [argument.as_str(), value] {
+            if key_file::looks_like_key(key) {
+                reason = reason.replace(key, "(a key, which is not repeated here)");
+            }
+        }
+    }
+    reason
+}
+
 /// Help goes to stdout in full; what is wrong with a command line goes to stderr in one line.
 fn explain(error: &clap::Error) -> ExitCode {
     if matches!(
@@ -88,6 +103,6 @@ fn explain(error: &clap::Error) -> ExitCode {
     let reasons =
         text.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
     let reason = exit::one_line(&reasons.collect::<Vec<_>>().join("\n"));
-    let reason = reason.strip_prefix("error: ").unwrap_or(&reason);
+    let reason = without_keys(reason.strip_prefix("error: ").unwrap_or(&reason), env::args());
     exit::report(Err(Failure::usage(format!("{reason} (--help explains)"))))
 }

@@ -71,6 +71,33 @@ fn a_generated_key_is_for_its_owner_and_is_never_overwritten() {
 }
 
 #[test]
+fn a_key_that_is_typed_as_an_argument_is_not_repeated() {
+    let line = told(&run(&["keys", "generate"])).1;
+    let key = line.trim();
+    for args in [&["keys", "use", key][..], &["keys", "remove", key], &["keys", "list", key], &["keys", key], &[key]] {
+        let (code, out, err) = told(&run(args));
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+        assert!(!err.contains(key) && err.contains("a key, which is not repeated here"), "{err}");
+    }
+    let (_, _, err) = told(&run(&["keys", "use", &format!("--id={key}")]));
+    assert!(!err.contains(key), "{err}");
+}
+
+#[test]
+fn a_key_that_cannot_be_written_leaves_no_part_of_it() {
+    let folder = Folder::new("full");
+    let path = folder.file("a.key");
+    // As on a medium without room: the first byte is one too many.
+    let script = r#"trap '' XFSZ; ulimit -f 0; exec "$0" keys generate --out "$1""#;
+    let mut shell = std::process::Command::new("sh");
+    let output = shell.args(["-c", script, env!("CARGO_BIN_EXE_gossip"), &path]).output().expect("sh runs");
+    let (code, out, err) = told(&output);
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains(&path), "{err}");
+    assert_eq!(fs::read_dir(folder.file("")).expect("it can be read").count(), 0, "nothing is left");
+}
+
+#[test]
 fn what_is_wrong_with_a_key_file_is_said_and_no_agent_starts() {
     let folder = Folder::new("bad-keys");
     let (good, _) = new_key(&folder, "good.key");

@@ -89,6 +89,9 @@ pub struct Config {
     /// Largest datagram in bytes, without IP and UDP headers. 508 to 65,507.
     ///
     /// A datagram that outgrows the path's MTU is fragmented and lost more often; 1,400 fits Ethernet with tunnels.
+    ///
+    /// Without keys a node drops longer ones than this and 2 KiB, because each byte that anybody sends can cost it twenty. So
+    /// nodes without keys that send longer ones must all have the same limit.
     pub max_datagram: usize,
     /// Largest stream message in bytes, with all that surrounds its payload: less than 1 KiB, which the presets leave above
     /// payloads of 4 MiB. 64 KiB to 64 MiB.

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -10,7 +11,7 @@ use crate::message::{MessageId, MessageType, ReplyToken, RequestError, RequestId
 use crate::time::Instant;
 
 /// Something for the application from another node, or from itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivery {
     /// A message to this node alone.
@@ -87,6 +88,52 @@ pub enum Delivery {
         /// How many.
         count: u64,
     },
+}
+
+/// With the lengths of payloads in their place: what is in them is not for logs, and may be a key.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = |payload: &Bytes| Length(payload.len());
+        match self {
+            Self::Message { from, kind, payload } => {
+                let mut out = f.debug_struct("Message");
+                out.field("from", from).field("kind", kind).field("payload", &length(payload)).finish()
+            }
+            Self::Broadcast { id, kind, tag, payload, hops } => {
+                let mut out = f.debug_struct("Broadcast");
+                out.field("id", id).field("kind", kind).field("tag", tag).field("payload", &length(payload));
+                out.field("hops", hops).finish()
+            }
+            Self::Request { token, from, kind, payload, deadline } => {
+                let mut out = f.debug_struct("Request");
+                out.field("token", token).field("from", from).field("kind", kind);
+                out.field("payload", &length(payload)).field("deadline", deadline).finish()
+            }
+            Self::Answer { request, by, result } => {
+                let result = result.as_ref().map(length);
+                f.debug_struct("Answer").field("request", request).field("by", by).field("result", &result).finish()
+            }
+            Self::Delivered { message, by } => {
+                f.debug_struct("Delivered").field("message", message).field("by", by).finish()
+            }
+            Self::Undelivered { message, to, error } => {
+                f.debug_struct("Undelivered").field("message", message).field("to", to).field("error", error).finish()
+            }
+            Self::Gap { origin, tag, count } => {
+                f.debug_struct("Gap").field("origin", origin).field("tag", tag).field("count", count).finish()
+            }
+            Self::Missed { count } => f.debug_struct("Missed").field("count", count).finish(),
+        }
+    }
+}
+
+/// A payload, as it is shown.
+struct Length(usize);
+
+impl fmt::Debug for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
 }
 
 /// What an entry takes besides its payload.
@@ -215,6 +262,20 @@ mod tests {
     fn end(size: usize) -> Delivery {
         let result = Ok(Bytes::from(alloc::vec![0; size]));
         Delivery::Answer { request: RequestId(1), by: NodeId::from_u128(1), result }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_delivery_is_not_its_payload() {
+        let (payload, kind, id) = (Bytes::from_static(b"secret"), MessageType::KEYS, NodeId::from_u128(1));
+        let token = ReplyToken(1);
+        for delivery in [
+            Delivery::Message { from: id, kind, payload: payload.clone() },
+            Delivery::Request { token, from: id, kind, payload: payload.clone(), deadline: Instant::ZERO },
+            Delivery::Answer { request: RequestId(1), by: id, result: Ok(payload) },
+        ] {
+            let shown = alloc::format!("{delivery:?} {delivery:#?}");
+            assert!(shown.contains("6 bytes") && !shown.contains("secret"), "{shown}");
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl<A: Address> Context<A> {
             }
             Pending::Ack { to, channel, sequence, prober, near } => {
                 self.put(&mut writer, MessageKind::Ack, &Ack { sequence, root: self.root() });
-                if channel == Channel::Stream || self.may_be_told(&to) {
+                if channel == Channel::Stream || self.may_be_told(&to, Some((prober, near))) {
                     self.put_doubts(&mut writer, near, prober);
                     self.put_news(&mut writer, 1);
                     self.put_recent(&mut writer, prober, near, &to);
@@ -123,7 +123,7 @@ impl<A: Address> Context<A> {
             }
             Pending::Nack { to, sequence } => {
                 self.put(&mut writer, MessageKind::Nack, &Nack { sequence });
-                if self.may_be_told(&to) {
+                if self.may_be_told(&to, None) {
                     self.put_news(&mut writer, 1);
                 }
                 one(to)

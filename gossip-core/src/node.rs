@@ -25,8 +25,13 @@ use crate::stats::{Backlog, DropReason, Stats};
 use crate::time::Instant;
 use crate::timer::Timer;
 use crate::transmit::{Channel, Transmit};
+use crate::wire;
 
 pub use commands::ForgetScope;
+
+/// Longest datagram that is taken from anybody who has no key, if this node sends no longer ones itself. Acted on, it takes up to
+/// twenty times its length.
+const LONGEST_FROM_ANYBODY: usize = 2 << 10;
 
 /// A member of a gossip cluster, as a state machine.
 ///
@@ -88,6 +93,10 @@ impl<A: Address> Node<A> {
     pub fn handle_datagram(&mut self, now: Instant, from: A, packet: &mut [u8]) {
         self.cx.stats.datagrams_received += 1;
         self.cx.stats.datagram_bytes_received += packet.len() as u64;
+        if packet.len() > self.cx.config.max_datagram.max(LONGEST_FROM_ANYBODY) && !wire::is_sealed(packet) {
+            self.cx.drop(DropReason::Oversized);
+            return;
+        }
         self.receive(now, from, Channel::Datagram, packet);
     }
 

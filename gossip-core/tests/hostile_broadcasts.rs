@@ -268,6 +268,7 @@ fn an_arc_is_served_although_the_payload_gave_way() {
     let mut node = known(60, |config| {
         small(config);
         config.repair_bytes = 64 << 10;
+        config.max_datagram = 65_507;
     });
     handle_copy(&mut node, at(2), 2, &Copy::of(3, 1));
     for sequence in 1..3 {

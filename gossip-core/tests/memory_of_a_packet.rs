@@ -10,8 +10,8 @@ use support::recorded::{Wire, config, key, start};
 /// Most bytes that a packet may take.
 const LIMIT: u64 = 64 << 10;
 
-/// Length of a datagram, as nodes send them.
-const LENGTH: usize = 1_400;
+/// Lengths of datagrams: as nodes send them, the longest that is taken from anybody, and the longest that there is.
+const LENGTHS: [usize; 3] = [1_400, 2 << 10, 65_507];
 
 /// A kind of message, and what is in it.
 type Part = (u8, Vec<u8>);
@@ -25,12 +25,12 @@ fn cost(node: &mut Node<usize>, channel: Channel, bytes: &mut [u8]) -> u64 {
     cost.bytes_max
 }
 
-/// A packet filled with messages, in the name of member 2.
-fn filled(mut next: impl FnMut(u64) -> Part) -> Vec<u8> {
+/// A packet of this length filled with messages, in the name of member 2.
+fn filled(length: usize, mut next: impl FnMut(u64) -> Part) -> Vec<u8> {
     let mut messages: Vec<Part> = Vec::new();
     for number in 1.. {
         messages.push(next(number));
-        if packet(2, 1_000, &messages).len() > LENGTH {
+        if packet(2, 1_000, &messages).len() > length {
             messages.pop();
             break;
         }
@@ -62,7 +62,7 @@ fn metadata() -> Vec<u8> {
 }
 
 /// Packets that claim as much as they can, and how they travel.
-fn greedy() -> Vec<(&'static str, Channel, Vec<u8>)> {
+fn greedy(length: usize) -> Vec<(&'static str, Channel, Vec<u8>)> {
     use Channel::{Datagram, Stream};
     let lane = forge::lane(2, 1_000, "");
     let alone = |part: Part| packet(2, 1_000, &[part]);
@@ -72,17 +72,17 @@ fn greedy() -> Vec<(&'static str, Channel, Vec<u8>)> {
     let dead = |number: u64| claim(100 + u128::from(number), (1_000, 0), 2, 9, 0, 0);
     let row = |number| if number == 1 { (12, vec![0]) } else { dead(number) };
     vec![
-        ("members", Datagram, filled(stranger)),
-        ("rows", Stream, filled(row)),
+        ("members", Datagram, filled(length, stranger)),
+        ("rows", Stream, filled(length, row)),
         ("metadata", Datagram, metadata()),
-        ("a payload", Datagram, alone(direct(1_300))),
-        ("payloads", Datagram, filled(|_| direct(0))),
-        ("requests", Stream, filled(|number| forge::request(number, 1_000))),
-        ("a broadcast", Datagram, alone(Copy { body: &[1; 1_200], ..copy(1) }.wire())),
-        ("broadcasts", Datagram, filled(|number| copy(number).wire())),
-        ("broadcasts to wait", Datagram, filled(ordered)),
-        ("broadcasts with gaps", Datagram, filled(far)),
-        ("origins", Datagram, filled(|number| Copy::of(100 + u128::from(number), 1).wire())),
+        ("a payload", Datagram, alone(direct(length - 100))),
+        ("payloads", Datagram, filled(length, |_| direct(0))),
+        ("requests", Stream, filled(length, |number| forge::request(number, 1_000))),
+        ("a broadcast", Datagram, alone(Copy { body: &vec![1; length - 200], ..copy(1) }.wire())),
+        ("broadcasts", Datagram, filled(length, |number| copy(number).wire())),
+        ("broadcasts to wait", Datagram, filled(length, ordered)),
+        ("broadcasts with gaps", Datagram, filled(length, far)),
+        ("origins", Datagram, filled(length, |number| Copy::of(100 + u128::from(number), 1).wire())),
         ("what is missing", Datagram, alone((forge::RECENT, run(lane, 1, 5_000)))),
         ("what may be missing", Datagram, alone((24, [wire(&0_u32), run(lane, 1, 5_000)].concat()))),
         ("what is asked for", Datagram, alone((forge::PULL, run(lane, 1, 5_000)))),
@@ -91,11 +91,17 @@ fn greedy() -> Vec<(&'static str, Channel, Vec<u8>)> {
 
 #[test]
 fn no_plain_packet_takes_more_than_64_kib() {
-    for members in [1, 3] {
-        for (name, channel, mut bytes) in greedy() {
+    let cases = LENGTHS.map(greedy).into_iter().flatten();
+    for (name, channel, bytes) in
+        cases.filter(|(_, channel, bytes)| *channel == Channel::Datagram || bytes.len() <= LENGTHS[1])
+    {
+        for members in [1, 3] {
+            let mut bytes = bytes.clone();
             let mut node = forge::known(members, |config| config.max_members = 100_000);
             let cost = cost(&mut node, channel, &mut bytes);
             assert_eq!(node.stats().dropped(gossip_core::DropReason::Malformed), 0, "{name}");
+            let is_too_long = u64::from(bytes.len() > LENGTHS[1]);
+            assert_eq!(node.stats().dropped(gossip_core::DropReason::Oversized), is_too_long, "{name}");
             assert!(cost <= LIMIT, "{name}: {cost} bytes for {}", bytes.len());
         }
     }

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gossip_core::{
-    Channel, Config, DropReason, Epoch, KeyRing, KeyRingError, MemberState, MessageType, Node, Plaintext, Reliability,
+    Channel, Config, Delivery, DropReason, Epoch, KeyRing, KeyRingError, MemberState, MessageType, Node, Plaintext,
+    Reliability,
 };
 use proptest::prelude::*;
 use support::forge::{self, at, drain};
@@ -118,17 +119,75 @@ fn what_was_recorded_before_the_receiver_started_again_has_no_effect() {
     assert_without_effect(&mut wire.nodes[0], now, &past, |packet| if is_bound(packet) { 0 } else { 56 });
 }
 
+/// What node 1 sends by datagram within a second in which none of its datagrams arrives, a message to each among it.
+fn held_back(wire: &mut Wire) -> Vec<Sent> {
+    let (before, now) = (wire.sent.len(), wire.now);
+    wire.hold = |packet| packet.from == 1 && packet.channel == Channel::Datagram;
+    for to in [1, 3] {
+        let message = vec![7; MESSAGE].into();
+        wire.nodes[1].send(now, id(to), KIND, message, Reliability::BestEffort).expect("it is accepted");
+    }
+    wire.settle();
+    wire.run(secs(1));
+    wire.hold = |_| false;
+    let held = wire.sent[before..].iter().filter(|packet| packet.from == 1 && packet.channel == Channel::Datagram);
+    held.cloned().collect()
+}
+
+/// Length of a message that makes its packet longer than those without.
+const MESSAGE: usize = 700;
+
+fn holds_message(packet: &Sent) -> bool {
+    packet.bytes.len() > MESSAGE
+}
+
+#[test]
+fn what_does_not_open_moves_no_window() {
+    /// Where a packet has its counter.
+    const COUNTER: usize = 32;
+    let mut wire = Wire::cluster(3);
+    let held = held_back(&mut wire);
+    let held: Vec<_> = held.into_iter().filter(|packet| packet.to == 0).collect();
+    for packet in &held {
+        let mut far = packet.bytes.clone();
+        far[COUNTER] ^= 0x80;
+        deliver(&mut wire.nodes[0], wire.now, 1, packet.channel, far);
+    }
+    let before = wire.nodes[0].stats();
+    assert_eq!(before.dropped(DropReason::BadSeal), u64::try_from(held.len()).unwrap());
+    for packet in &held {
+        deliver(&mut wire.nodes[0], wire.now, 1, packet.channel, packet.bytes.clone());
+    }
+    let after = wire.nodes[0].stats();
+    assert_eq!(after.dropped(DropReason::Replayed), before.dropped(DropReason::Replayed));
+    assert!(
+        std::iter::from_fn(|| wire.nodes[0].poll_delivery())
+            .any(|delivery| matches!(delivery, Delivery::Message { .. }))
+    );
+}
+
 #[test]
 fn what_a_sender_sent_before_it_started_again_has_no_effect() {
     let mut wire = Wire::cluster(3);
     let past: Vec<_> = wire.sent.iter().filter(|packet| packet.from == 1).cloned().collect();
+    let held = held_back(&mut wire);
     wire.nodes[1] = start(1, 2, 2 << 30, config());
     wire.nodes[1].join(wire.now, 0).unwrap();
     wire.settle();
-    wire.run(secs(5));
+    wire.run(secs(60));
     assert!(wire.all_see_all());
     let now = wire.now;
     for who in [0, 2] {
+        // What never arrived was not taken before: nothing but its epoch tells that it is old.
+        let held: Vec<_> = held.iter().filter(|packet| packet.to == who).cloned().collect();
+        let late = u64::try_from(held.len()).unwrap();
+        let stale = wire.nodes[who].stats().dropped(DropReason::StaleEpoch);
+        for packet in &held {
+            deliver(&mut wire.nodes[who], now, packet.from, packet.channel, packet.bytes.clone());
+        }
+        assert_eq!(wire.nodes[who].stats().dropped(DropReason::StaleEpoch) - stale, late);
+        assert!(held.iter().any(holds_message), "a message is among it");
+        assert_without_effect(&mut wire.nodes[who], now, &held, |_| 0);
         // Over a connection, an earlier life of a member is told that there is a later one.
         let longest = 56 + 80;
         assert_without_effect(&mut wire.nodes[who], now, &past, |packet| if is_bound(packet) { longest } else { 56 });

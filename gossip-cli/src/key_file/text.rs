@@ -68,7 +68,7 @@ pub(crate) fn parse(text: &str) -> Result<KeyRing, String> {
 }
 
 /// Whether this could be a key, typed where it should not be.
-pub(super) fn looks_like_key(text: &str) -> bool {
+pub(crate) fn looks_like_key(text: &str) -> bool {
     key_of(text.trim()).is_ok()
 }
 

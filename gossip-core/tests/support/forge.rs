@@ -111,7 +111,9 @@ pub(crate) fn known(members: u128, change: fn(&mut Config)) -> Node<usize> {
     change(&mut config);
     let mut node = node(1, config);
     let claims: Vec<_> = (2..=members).map(row).collect();
-    node.handle_datagram(at(1), 2, &mut packet(2, 1_000, &claims));
+    for claims in claims.chunks(20) {
+        node.handle_datagram(at(1), 2, &mut packet(2, 1_000, claims));
+    }
     drain(&mut node, at(1));
     node
 }
