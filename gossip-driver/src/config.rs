@@ -10,6 +10,7 @@ use gossip_core::{ConfigError, KeyRing, NodeId, Plaintext, Value, within};
 use crate::codec::{self, Codec, Postcard};
 use crate::keys::KeyKeeper;
 use crate::resolve::Resolver;
+use crate::transport::{Acceptor, Dialer};
 
 /// Settings of a node. Start from a preset, change what differs, and hand it to
 /// [`Cluster::start`](crate::Cluster::start), which validates the whole.
@@ -48,6 +49,20 @@ pub struct Config {
     pub min_name_ttl: Duration,
     /// How long it holds at most. From `min_name_ttl` up to 24 h. It is asked for earlier if it leads nowhere.
     pub max_name_ttl: Duration,
+
+    /// Whether this node lives without datagrams: it binds no UDP socket, advertises `tcp://` addresses, and what others
+    /// send as datagrams travels over connections, dropped where a connection has little room. Nodes with and without
+    /// may be in one cluster.
+    ///
+    /// For networks that carry TCP alone. Each node then has a connection with each, up to `max_connections`; in a
+    /// larger cluster connections are opened and closed all the time.
+    pub stream_only: bool,
+    /// What opens connections in place of the runtime's TCP. With it the node lives without datagrams, as with
+    /// `stream_only`.
+    pub dialer: Option<Arc<dyn Dialer>>,
+    /// What connections come from in place of a TCP listener at `bind`, which is not used then: `advertise` must say
+    /// what the dialers of peers take for this node. With it the node lives without datagrams, as with `stream_only`.
+    pub acceptor: Option<Arc<dyn Acceptor>>,
 
     /// What keeps the keys in [`protocol.keys`](gossip_core::Config::keys) for the next start when they are changed while the node
     /// runs. `None` keeps nothing: a node that starts again has the keys that it is started with.
@@ -138,6 +153,9 @@ impl Config {
             prefer_ipv6: false,
             min_name_ttl: Duration::from_secs(5),
             max_name_ttl: Duration::from_hours(1),
+            stream_only: false,
+            dialer: None,
+            acceptor: None,
             key_keeper: None,
             dial_timeout: Duration::from_secs(2),
             write_timeout: Duration::from_secs(2),
@@ -261,6 +279,20 @@ impl Config {
         self
     }
 
+    /// Sets what opens connections in place of TCP; see [`Config::dialer`](#structfield.dialer).
+    #[must_use]
+    pub fn dialer(mut self, dialer: impl Dialer) -> Self {
+        self.dialer = Some(Arc::new(dialer));
+        self
+    }
+
+    /// Sets what connections come from in place of TCP; see [`Config::acceptor`](#structfield.acceptor).
+    #[must_use]
+    pub fn acceptor(mut self, acceptor: impl Acceptor) -> Self {
+        self.acceptor = Some(Arc::new(acceptor));
+        self
+    }
+
     /// Sets the keys that packets are sealed with, and what becomes of those that are not sealed.
     #[must_use]
     pub fn keys(mut self, ring: KeyRing, plaintext: Plaintext) -> Self {
@@ -281,6 +313,11 @@ impl Config {
     pub fn codec(mut self, codec: impl Codec) -> Self {
         self.codec = Arc::new(codec);
         self
+    }
+
+    /// Whether the node is to have a UDP socket.
+    pub(crate) fn has_datagrams(&self) -> bool {
+        !self.stream_only && self.dialer.is_none() && self.acceptor.is_none()
     }
 
     /// Checks every setting and how they fit together. Addresses are checked when the node starts.
@@ -353,6 +390,7 @@ macro_rules! setters {
 }
 
 setters! {
+    stream_only: bool,
     prefer_ipv6: bool,
     min_name_ttl: Duration,
     max_name_ttl: Duration,
@@ -384,6 +422,7 @@ impl fmt::Debug for Config {
             .field("bind", &self.bind)
             .field("advertise", &self.advertise)
             .field("id", &self.id)
+            .field("stream_only", &self.stream_only)
             .field("tags", &self.tags)
             .field("seeds", &self.seeds)
             .field("dial_timeout", &self.dial_timeout)

@@ -67,6 +67,7 @@ mod sockets;
 mod start;
 mod stats;
 mod subscribe;
+mod transport;
 mod udp;
 mod waiting;
 mod web_address;
@@ -105,6 +106,7 @@ pub use service::Service;
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
 pub use subscribe::{CallbackId, Events};
+pub use transport::{Accepting, Acceptor, ByteStream, Bytewise, Dialer, Dialing};
 pub use udp::{Descriptor, UdpDatagrams, UdpReadiness};
 pub use web_address::WebAddress;
 

@@ -36,6 +36,7 @@ mod sending;
 mod sockets;
 mod stopping;
 mod stranger;
+mod streaming;
 mod tally;
 
 /// All behaviours, by file, handed to a macro.
@@ -212,6 +213,13 @@ macro_rules! behaviours {
                 no_call_of_a_removed_handler_begins_after_the_node_has_stopped,
                 calls_that_never_end_are_dropped_with_the_node_whatever_their_drop_does,
                 a_node_that_has_left_or_stopped_says_so_of_best_effort_messages_too,
+            }
+            streaming {
+                nodes_without_datagrams_find_each_other_and_notice_a_crash,
+                nodes_with_and_without_datagrams_are_one_cluster,
+                sealed_nodes_need_no_datagrams,
+                a_node_whose_streams_stand_still_is_found_and_holds_nobody_up,
+                a_dialer_and_an_acceptor_that_fail_harm_nobody_else,
             }
         }
     };
