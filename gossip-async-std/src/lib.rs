@@ -47,6 +47,9 @@
 //! # }
 //! ```
 //!
+//! A seed is written as [`Endpoint`] says: an address, a name, or `srv+` and the name of a service. Names are looked up
+//! again when they lead nowhere, and when the time to live of an answer is over ([`Resolver`]).
+//!
 //! # Following the cluster
 //!
 //! [`Cluster::members`] is a picture of the member table that is read without a lock. [`Cluster::events`] is a stream

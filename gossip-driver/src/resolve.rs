@@ -162,7 +162,11 @@ impl<R: Runtime> Lookup<R> {
             Some(Ok(Ok(found))) => found,
             Some(Ok(Err(error))) => return Err(failed(error.to_string())),
             Some(Err(panic)) => return Err(failed(format!("the resolver panicked: {}", text_of(&*panic)))),
-            None => return Err(failed(format!("no answer within {:?}", self.timeout))),
+            None => {
+                let reason =
+                    format!("no answer within {:?}; check the DNS servers, or write an IP address", self.timeout);
+                return Err(failed(reason));
+            }
         };
         if found.addresses.len() > MOST {
             debug!(%name, addresses = found.addresses.len(), "left out addresses of a name beyond the first {MOST}");
