@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this crate is nothing but tests")]
 
+mod abandoning;
 mod backlog;
 mod conflict;
 mod crowding;
@@ -34,6 +35,7 @@ mod restarting;
 mod scattering;
 mod sending;
 mod sockets;
+mod stalling;
 mod stopping;
 mod stranger;
 mod streaming;
@@ -46,6 +48,10 @@ macro_rules! behaviours {
     ({ $($callback:tt)* } $($context:tt)*) => {
         $($callback)*! {
             [$($context)*]
+            abandoning {
+                calls_that_are_given_up_half_way_harm_nobody,
+                a_leave_or_a_shutdown_that_is_not_waited_for_comes_to_its_end,
+            }
             backlog {
                 whatever_is_sent_while_too_much_waits_is_refused_at_once,
                 a_patient_handle_waits_for_room_with_all_that_it_sends,
@@ -205,6 +211,10 @@ macro_rules! behaviours {
                 a_connection_to_nobody_is_refused,
                 a_timer_that_has_fired_stays_so_until_it_is_set_again,
                 names_are_looked_up_by_the_system,
+            }
+            stalling {
+                a_peer_that_reads_nothing_costs_its_own_queue_and_nothing_else,
+                a_node_stops_without_waiting_for_a_peer_that_reads_nothing,
             }
             stopping {
                 a_stopped_node_answers_every_call_with_the_reason,

@@ -17,7 +17,12 @@ pub(crate) struct Stranger {
 impl Stranger {
     /// A stranger that `target` has let in.
     pub(crate) async fn join<R: Runtime>(target: &Cluster<R>, cluster: &str) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        Self::join_at(target, cluster, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    /// The same at an address.
+    pub(crate) async fn join_at<R: Runtime>(target: &Cluster<R>, cluster: &str, address: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(address).expect("a port is free");
         let address = socket.local_addr().expect("it is bound");
         let identity = Identity::new(NodeId::from_u128(7), address, Epoch::new(1, 0));
         let node = Node::new(identity, Config::local(cluster), [7; 32], Instant::ZERO).expect("the settings are fine");
@@ -29,6 +34,10 @@ impl Stranger {
 
     pub(crate) fn id(&self) -> NodeId {
         self.node.id()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.socket.local_addr().expect("it is bound")
     }
 
     /// Sends a payload of these bytes, whatever they are.
