@@ -144,8 +144,10 @@ impl Agent {
         let place = Folder::new(&format!("agent-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         command.args(["agent", "--preset", "local"]).env("XDG_RUNTIME_DIR", place.file("")).stdin(Stdio::null());
         for (option, value) in [("--bind", "127.0.0.1:0"), ("--control", "127.0.0.1:0")] {
-            let is_chosen = args.contains(&option) || (option == "--control" && args.contains(&"--key-file"));
-            if !is_chosen {
+            let is_given = args.contains(&option)
+                || (option == "--control" && args.contains(&"--key-file"))
+                || (option == "--bind" && args.contains(&"--dial-only"));
+            if !is_given {
                 command.args([option, value]);
             }
         }
