@@ -64,6 +64,7 @@ mod sockets;
 mod start;
 mod stats;
 mod subscribe;
+mod transport;
 mod udp;
 mod waiting;
 mod web_address;
@@ -101,6 +102,10 @@ pub use runtime::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
 pub use subscribe::{CallbackId, Events};
+#[cfg(feature = "tls")]
+pub use transport::tls::{Pem, TlsBuilder, TlsConfig, TlsConfigError, TlsError, TlsStream};
+#[cfg(feature = "websocket")]
+pub use transport::websocket::{Refusal, Token, TokenError, WebError, WebStream};
 pub use udp::{Descriptor, UdpDatagrams, UdpReadiness};
 pub use web_address::WebAddress;
 

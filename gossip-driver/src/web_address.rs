@@ -41,9 +41,29 @@ impl WebAddress {
         port.and_then(|port| port.parse().ok()).unwrap_or(default)
     }
 
+    /// The path and the query, as HTTP asks for them.
+    pub(crate) fn target(&self) -> String {
+        match split_url(&self.0).map_or("", |(_, _, rest)| rest) {
+            rest if rest.starts_with('/') => rest.to_owned(),
+            rest => format!("/{rest}"),
+        }
+    }
+
+    /// The path alone.
+    pub(crate) fn path(&self) -> String {
+        let mut target = self.target();
+        target.truncate(target.find('?').unwrap_or(target.len()));
+        target
+    }
+
+    /// Host and port as they are written, in one.
+    pub(crate) fn authority_text(&self) -> &str {
+        split_url(&self.0).map_or("", |(_, authority, _)| authority)
+    }
+
     /// Host and port as they are written.
     fn authority(&self) -> (&str, Option<&str>) {
-        split_authority(split_url(&self.0).map_or("", |(_, authority, _)| authority))
+        split_authority(self.authority_text())
     }
 }
 
