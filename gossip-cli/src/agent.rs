@@ -288,7 +288,7 @@ fn announce(cluster: &Cluster, name: &str, server: Option<&Server>) {
     let facts = [
         ("id", cluster.id().to_string()),
         ("cluster", output::printable(name)),
-        ("bind", cluster.bind_address().to_string()),
+        ("bind", cluster.bind_address().map_or_else(|| "none".to_owned(), |at| at.to_string())),
         ("address", cluster.address().to_string()),
         ("control", control),
     ];

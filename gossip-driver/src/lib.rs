@@ -102,6 +102,7 @@ pub use runtime::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
 pub use subscribe::{CallbackId, Events};
+pub use transport::{Accepting, Acceptor, ByteStream, Bytewise, Dialer, Dialing};
 #[cfg(feature = "tls")]
 pub use transport::tls::{Pem, TlsBuilder, TlsConfig, TlsConfigError, TlsError, TlsStream};
 #[cfg(feature = "websocket")]
