@@ -46,6 +46,9 @@ impl<R> fmt::Debug for Lookup<R> {
 impl<R: Runtime> Lookup<R> {
     /// Where the nodes at an endpoint may be, the preferred family first, without repetition; never empty.
     pub(crate) async fn resolve_nodes(&self, endpoint: &Endpoint) -> Result<Vec<NodeAddress>, ResolveError> {
+        if let Some(address) = endpoint.as_web_address() {
+            return Ok(vec![NodeAddress::Web(address.clone())]);
+        }
         let addresses = self.resolve(endpoint).await?;
         Ok(addresses.into_iter().map(|address| endpoint.node_address(address)).collect())
     }
