@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use crate::NodeAddress;
 use crate::node_address::STREAM;
+use crate::{NodeAddress, WebAddress};
 
 /// The port used where none is given.
 pub const DEFAULT_PORT: u16 = 7979;
@@ -15,13 +15,15 @@ const SERVICE: &str = "srv+";
 
 /// A host and a port, as written: `10.0.0.1:7979`, `[fd00::1]:7979`, `host.example:7979`, or any of the hosts alone,
 /// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets. With `tcp://` before it, it is
-/// that of a node that is reached by connections alone. Or `srv+` and the name of a service, as in
-/// `srv+_gossip._tcp.example`, whose SRV records name hosts and ports.
+/// that of a node that is reached by connections alone. Or a URL, `ws://host/path` or `wss://host/path`. Or `srv+` and
+/// the name of a service, as in `srv+_gossip._tcp.example`, whose SRV records name hosts and ports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     text: String,
     /// Reached by connections alone.
     is_stream: bool,
+    /// The whole, if it is the URL of a WebSocket.
+    web: Option<WebAddress>,
     host: Host,
     port: Option<u16>,
 }
@@ -110,14 +112,29 @@ impl Endpoint {
         }
     }
 
-    /// The node's address, if the host was written as an address and needs no lookup.
+    /// The URL, if it is that of a WebSocket.
+    pub fn as_web_address(&self) -> Option<&WebAddress> {
+        self.web.as_ref()
+    }
+
+    /// The node's address, if the host was written as an address and needs no lookup, or as a URL, whose host is looked up
+    /// whenever a connection is opened.
     pub fn as_node_address(&self) -> Option<NodeAddress> {
+        if let Some(web) = &self.web {
+            return Some(NodeAddress::Web(web.clone()));
+        }
         self.as_socket_address().map(|address| self.node_address(address))
     }
 
     /// The node's address, if this is what the host stands for.
     pub(crate) fn node_address(&self, resolved: SocketAddr) -> NodeAddress {
         if self.is_stream { NodeAddress::Stream(resolved) } else { NodeAddress::Socket(resolved) }
+    }
+
+    fn of_web(web: WebAddress, text: &str) -> Self {
+        let host = web.host().parse().map_or_else(|_| Host::Name(web.host().to_owned()), Host::Ip);
+        let port = Some(web.port());
+        Self { text: text.to_owned(), is_stream: false, web: Some(web), host, port }
     }
 
     /// What was written.
@@ -163,15 +180,24 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
+        if is_web(text) {
+            let web: WebAddress = text.parse()?;
+            return Ok(Self::of_web(web, text));
+        }
         let service = text.strip_prefix(SERVICE);
         let rest = service.unwrap_or(text);
         let stream = rest.strip_prefix(STREAM);
         let rest = stream.unwrap_or(rest);
         let parsed = if service.is_some() { parse_service(rest) } else { parse(rest) };
         parsed
-            .map(|(host, port)| Self { text: text.to_owned(), is_stream: stream.is_some(), host, port })
+            .map(|(host, port)| Self { text: text.to_owned(), is_stream: stream.is_some(), web: None, host, port })
             .map_err(|problem| AddressError { given: text.to_owned(), problem })
     }
+}
+
+/// Whether this is meant to be the URL of a WebSocket.
+fn is_web(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| ["ws", "wss"].iter().any(|web| scheme.eq_ignore_ascii_case(web)))
 }
 
 fn parse(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {

@@ -4,6 +4,8 @@ mod groups;
 mod keys;
 mod messages;
 mod rounds;
+#[cfg(feature = "websocket")]
+mod web;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -68,6 +70,9 @@ impl<R: Runtime> fmt::Debug for WeakCluster<R> {
     }
 }
 
+#[cfg(feature = "websocket")]
+pub(crate) use web::Web;
+
 /// What all handles share. Its drop closes the command queue, by which the node knows that nobody is left.
 pub(crate) struct Handle<R> {
     pub(crate) runtime: R,
@@ -87,6 +92,8 @@ pub(crate) struct Handle<R> {
     pub(crate) bind_address: Option<SocketAddr>,
     /// Where the node is bound, if it can reach addresses of that family alone.
     pub(crate) reach: Option<SocketAddr>,
+    #[cfg(feature = "websocket")]
+    pub(crate) web: Web,
     pub(crate) max_datagram: usize,
 }
 

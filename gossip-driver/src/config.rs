@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use gossip_core::{ConfigError, KeyRing, NodeId, Plaintext, Value, within};
 
+#[cfg(feature = "tls")]
+use crate::TlsConfig;
+#[cfg(feature = "websocket")]
+use crate::Token;
 use crate::codec::{self, Codec, Postcard};
 use crate::keys::KeyKeeper;
 use crate::resolve::Resolver;
@@ -71,6 +75,33 @@ pub struct Config {
     /// What connections come from in place of a TCP listener at `bind`, which is not used then: `advertise` must say
     /// what the dialers of peers take for this node. With it the node lives without datagrams, as with `stream_only`.
     pub acceptor: Option<Arc<dyn Acceptor>>,
+
+    /// Certificates and trust for TLS: for `wss://` addresses, and with `tcp_tls` for all connections.
+    #[cfg(feature = "tls")]
+    pub tls: Option<TlsConfig>,
+    /// Whether TCP connections, or what dialer and acceptor put in their place, use TLS as well. The same at all nodes
+    /// that connect to each other so. Datagrams stay as they are: seal packets with keys, or live without datagrams.
+    #[cfg(feature = "tls")]
+    pub tcp_tls: bool,
+    /// Where to listen for WebSocket: `ws://ip:port/path`, or `wss://` with `tls`. Port 0 takes a free one.
+    ///
+    /// The node is known under this URL, and lives without UDP and TCP, if `web_only` is set; under another one if
+    /// `advertise` is a URL. Else it listens there besides UDP and TCP, for those who can reach nothing else.
+    #[cfg(feature = "websocket")]
+    pub web_listen: Option<String>,
+    /// Whether the node binds neither UDP nor TCP and is known under the URL in `web_listen`. One with a URL in
+    /// `advertise` does so in any case.
+    #[cfg(feature = "websocket")]
+    pub web_only: bool,
+    /// What a peer must show that connects by WebSocket, and what this node shows to its peers.
+    #[cfg(feature = "websocket")]
+    pub token: Option<Token>,
+    /// After how long a silence on a WebSocket a ping is sent, so that proxies do not close it; after as long without
+    /// an answer the connection is given up. 1 s to 1 h.
+    ///
+    /// Proxies close what is silent for a minute, some sooner.
+    #[cfg(feature = "websocket")]
+    pub web_ping_interval: Duration,
 
     /// What keeps the keys in [`protocol.keys`](gossip_core::Config::keys) for the next start when they are changed while the node
     /// runs. `None` keeps nothing: a node that starts again has the keys that it is started with.
@@ -165,6 +196,18 @@ impl Config {
             dial_only: false,
             dialer: None,
             acceptor: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            tcp_tls: false,
+            #[cfg(feature = "websocket")]
+            web_listen: None,
+            #[cfg(feature = "websocket")]
+            web_only: false,
+            #[cfg(feature = "websocket")]
+            token: None,
+            #[cfg(feature = "websocket")]
+            web_ping_interval: Duration::from_secs(25),
             key_keeper: None,
             dial_timeout: Duration::from_secs(2),
             write_timeout: Duration::from_secs(2),
@@ -302,6 +345,55 @@ impl Config {
         self
     }
 
+    /// Sets certificates and trust for TLS; see [`Config::tls`](#structfield.tls).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Sets whether TCP connections use TLS; see [`Config::tcp_tls`](#structfield.tcp_tls).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tcp_tls(mut self, tcp_tls: bool) -> Self {
+        self.tcp_tls = tcp_tls;
+        self
+    }
+
+    /// Sets where to listen for WebSocket; see [`Config::web_listen`](#structfield.web_listen).
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn web_listen(mut self, url: impl Into<String>) -> Self {
+        self.web_listen = Some(url.into());
+        self
+    }
+
+    /// Sets whether WebSocket is all that there is; see [`Config::web_only`](#structfield.web_only).
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn web_only(mut self, web_only: bool) -> Self {
+        self.web_only = web_only;
+        self
+    }
+
+    /// Sets what peers must show that connect by WebSocket; see [`Config::token`](#structfield.token).
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Sets after how long a silence a WebSocket is pinged; see
+    /// [`Config::web_ping_interval`](#structfield.web_ping_interval).
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn web_ping_interval(mut self, interval: Duration) -> Self {
+        self.web_ping_interval = interval;
+        self
+    }
+
     /// Sets the keys that packets are sealed with, and what becomes of those that are not sealed.
     #[must_use]
     pub fn keys(mut self, ring: KeyRing, plaintext: Plaintext) -> Self {
@@ -353,6 +445,13 @@ impl Config {
         within("idle_timeout", &self.idle_timeout, self.first_frame_timeout + ms(1)..=ms(86_400_000))?;
         within("max_connections", &self.max_connections, 4..=1_000_000)?;
         within("max_unproven", &self.max_unproven, 1..=self.max_connections)?;
+        #[cfg(feature = "websocket")]
+        within("web_ping_interval", &self.web_ping_interval, ms(1_000)..=ms(3_600_000))?;
+        #[cfg(feature = "tls")]
+        if self.tcp_tls && self.tls.is_none() {
+            let reason = "expected a TLS configuration in tls, which it needs".to_owned();
+            return Err(ConfigError { field: "tcp_tls", reason });
+        }
         let message = protocol.max_message.saturating_add(crate::framing::PREFIX);
         within("total_queue_bytes", &self.total_queue_bytes, message..=MOST)?;
         within("link_queue_bytes", &self.link_queue_bytes, message..=self.total_queue_bytes)?;

@@ -76,6 +76,20 @@ pub enum StartError {
         "an acceptor was given and no advertise address; set advertise to what the dialers of peers take for this node"
     )]
     NotAdvertised,
+    /// A URL to listen at cannot be read.
+    #[error("web_listen: {0}")]
+    WebListen(#[source] AddressError),
+    /// Connections over `wss://` cannot be accepted without a certificate.
+    #[error(
+        "web_listen {url}: there is no certificate for it; set tls with a certificate and its key, or listen at ws://"
+    )]
+    NoCertificate {
+        /// Where the node was to listen.
+        url: String,
+    },
+    /// Nobody could connect to the node.
+    #[error("web_only is set, but neither web_listen nor advertise is a URL; set one of them")]
+    NoWebListener,
     /// The advertise address means all interfaces; peers cannot send there.
     #[error("advertise address {given:?} means all interfaces; set advertise to an address that peers can reach")]
     AdvertiseUnspecified {

@@ -108,6 +108,10 @@ pub use service::Service;
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
 pub use subscribe::{CallbackId, Events};
+#[cfg(feature = "tls")]
+pub use transport::tls::{Pem, TlsBuilder, TlsConfig, TlsConfigError, TlsError, TlsStream};
+#[cfg(feature = "websocket")]
+pub use transport::websocket::{Refusal, Token, TokenError, WebError, WebStream};
 pub use transport::{Accepting, Acceptor, ByteStream, Bytewise, Dialer, Dialing};
 pub use udp::{Descriptor, UdpDatagrams, UdpReadiness};
 pub use web_address::WebAddress;

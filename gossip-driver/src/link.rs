@@ -22,7 +22,7 @@ use crate::callback::text_of;
 use crate::framing::{Frame, FrameError, FrameReader, FrameWriter};
 use crate::queue::{Budget, Level, Queued, Reservation};
 use crate::runtime::{Patience, Runtime, within};
-use crate::transport::{Carrier, Transport};
+use crate::transport::{Carrier, Gate, Transport};
 
 /// How many times as long as a peer may pause within a message it may take for the whole: one that sends a byte now and
 /// then would else hold the memory of its message for ever.
@@ -107,7 +107,7 @@ pub(crate) struct Wires<R> {
 
 /// Where a connection comes from.
 pub(crate) enum Origin<S> {
-    Accepted(Carrier<S>),
+    Accepted(Carrier<S>, Gate),
     Dial(NodeAddress),
 }
 
@@ -130,11 +130,13 @@ async fn until_killed<R: Runtime>(
 ) -> End {
     let work = pin!(async {
         let stream = match origin {
-            Origin::Accepted(stream) => stream,
-            Origin::Dial(address) => match dial(&address, &wires).await {
-                Ok(stream) => stream,
-                Err(error) => return End::NotOpened(error),
-            },
+            // The time of it is that for the first message.
+            Origin::Accepted(stream, gate) => wires.transport.welcome(stream, gate).await,
+            Origin::Dial(address) => dial(&address, &wires).await,
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(error) => return End::NotOpened(error),
         };
         converse(stream, &wires).await
     });

@@ -8,6 +8,7 @@ mod relay;
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,14 +19,14 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use gossip_core::NodeId;
 use smallvec::SmallVec;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::framing::FrameError;
 use crate::link::{self, End, Limits, LinkError, LinkId, News, Origin, Wires};
 use crate::queue::{Budget, Level, Overflow, Queued};
 use crate::runtime::Runtime;
 use crate::stats::{Counter, Counters, Gauges};
-use crate::transport::{Carrier, Transport};
+use crate::transport::{Carrier, Gate, Transport};
 use crate::{Config, NodeAddress};
 
 use answers::{Awaited, Owed};
@@ -36,6 +37,9 @@ pub(crate) use relay::{Inner, Parcel};
 
 /// Bytes that may wait for a peer for a datagram to join them: behind more it would come too late.
 const DATAGRAM_ROOM: usize = 128 << 10;
+
+/// Time between warnings of connections that could not be made.
+const COMPLAINTS: Duration = Duration::from_secs(10);
 
 /// The connections of a node, as its task sees them.
 pub(crate) struct Links<R: Runtime> {
@@ -61,6 +65,8 @@ pub(crate) struct Links<R: Runtime> {
     incoming: usize,
     outgoing: usize,
     last_id: u64,
+    /// When the log was last warned of a connection that could not be made.
+    complained: Option<Instant>,
     /// No link has been idle for too long before this.
     next_sweep: Option<Instant>,
 }
@@ -158,12 +164,18 @@ impl<R: Runtime> Links<R> {
             incoming: 0,
             outgoing: 0,
             last_id: 0,
+            complained: None,
             next_sweep: None,
         }
     }
 
     /// Takes in a connection that a peer has opened.
-    pub(crate) fn accept(&mut self, now: Instant, stream: Carrier<R::Stream>, remote: Option<SocketAddr>) {
+    pub(crate) fn accept(
+        &mut self,
+        now: Instant,
+        (stream, gate): (Carrier<R::Stream>, Gate),
+        remote: Option<SocketAddr>,
+    ) {
         self.counters.count(Counter::ConnectionsAccepted);
         let crowded =
             self.unproven.len() >= self.settings.max_unproven || self.incoming >= self.settings.max_connections;
@@ -177,7 +189,7 @@ impl<R: Runtime> Links<R> {
             return;
         }
         let peer = Peer { address: NodeAddress::Accepted(self.last_id + 1), remote };
-        let id = self.open(now, Origin::Accepted(stream), peer, Level::default());
+        let id = self.open(now, Origin::Accepted(stream, gate), peer, Level::default());
         self.unproven.insert(id);
     }
 
@@ -362,7 +374,7 @@ impl<R: Runtime> Links<R> {
             End::NotOpened(error) => {
                 let is_dial = link.direction == Direction::Outgoing;
                 self.counters.count(if is_dial { Counter::DialFailures } else { Counter::HandshakeFailures });
-                debug!(peer = %link.peer, %error, incoming = !is_dial, "a connection could not be made");
+                self.complain(now, &link.peer, is_dial, error);
                 is_dial
             }
             End::Broken { error, unsent } => {
@@ -375,6 +387,18 @@ impl<R: Runtime> Links<R> {
         let mut lost: SmallVec<_> = link.addresses().filter(|to| is_doubtful || self.has_lost_answers(to)).collect();
         lost.extend(self.no_relay_any_more(&link.peer.address));
         lost
+    }
+
+    /// What configuration can mend is told to those who do not look for it, but not so often that strangers fill the log.
+    fn complain(&mut self, now: Instant, peer: &Peer, is_dial: bool, error: &std::io::Error) {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < COMPLAINTS;
+        let is_known = matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::Unsupported);
+        if !is_known || self.complained.is_some_and(is_recent) {
+            debug!(%peer, %error, incoming = !is_dial, "a connection could not be made");
+            return;
+        }
+        self.complained = Some(now);
+        warn!(%peer, %error, incoming = !is_dial, "a connection could not be made");
     }
 
     fn count_breakage(&self, error: &LinkError, was_unproven: bool) {

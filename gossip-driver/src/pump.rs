@@ -29,7 +29,7 @@ use crate::report::{self, Report};
 use crate::seeds::SeedWord;
 use crate::shared::{Running, Shared, Status};
 use crate::sockets::{Entrance, Mailbox, Porter, Received, Sent};
-use crate::transport::Transport;
+use crate::transport::{Gate, Transport};
 use crate::waiting::Waiting;
 use crate::{Config, Event, NodeAddress, Runtime, Snapshot, StopReason, Timer};
 
@@ -76,8 +76,8 @@ pub(crate) struct Parts<R: Runtime> {
     pub(crate) node: Node<NodeAddress>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) datagrams: Option<R::Datagrams>,
-    /// `None` for a node that nobody connects to.
-    pub(crate) entrance: Option<Entrance<R>>,
+    /// None for a node that nobody connects to.
+    pub(crate) entrances: Vec<(Gate, Entrance<R>)>,
     pub(crate) transport: Transport<R>,
     pub(crate) bound: Option<SocketAddr>,
     /// Closed when the last handle is dropped.
@@ -94,7 +94,7 @@ pub(crate) struct Pump<R: Runtime> {
     node: Node<NodeAddress>,
     shared: Arc<Shared>,
     mailbox: Mailbox<R>,
-    porter: Porter<R>,
+    porters: Vec<(Gate, Porter<R>)>,
     links: Links<R>,
     news: Pin<Box<Receiver<News>>>,
     /// `None` once the last handle is dropped.
@@ -142,6 +142,8 @@ impl<R: Runtime> Pump<R> {
         let Parts { runtime, clock, node, shared, tasks, .. } = parts;
         let (news_sender, news) = async_channel::bounded(NEWS);
         let counters = Arc::clone(&shared.counters);
+        let porters = parts.entrances.into_iter();
+        let porters = porters.map(|(gate, entrance)| (gate, Porter::new(entrance, Arc::clone(&counters)))).collect();
         let links = Links::new(parts.transport, config, Arc::clone(&counters), news_sender, tasks);
         let now = runtime.now();
         let timer = runtime.timer(now);
@@ -151,7 +153,7 @@ impl<R: Runtime> Pump<R> {
             clock,
             shared,
             mailbox: Mailbox::new(parts.datagrams, parts.bound, Arc::clone(&counters)),
-            porter: Porter::new(parts.entrance, counters),
+            porters,
             links,
             news: Box::pin(news),
             commands: Some(Box::pin(parts.commands)),
@@ -235,8 +237,9 @@ impl<R: Runtime> Pump<R> {
 
     fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         for _ in 0..ACCEPTS {
-            match self.porter.accept(cx, now) {
-                Some((stream, remote)) => self.links.accept(now, stream, remote),
+            let mut porters = self.porters.iter_mut();
+            match porters.find_map(|(gate, porter)| porter.accept(cx, now).map(|arrived| (*gate, arrived))) {
+                Some((gate, (stream, remote))) => self.links.accept(now, (stream, gate), remote),
                 None => return false,
             }
         }
@@ -445,7 +448,7 @@ impl<R: Runtime> Pump<R> {
             self.node.poll_timeout().and_then(|at| self.clock.deadline(at)),
             self.links.deadline(),
             self.mailbox.deadline(),
-            self.porter.deadline(),
+            self.porters.iter().filter_map(|(_, porter)| porter.deadline()).min(),
             self.leave_by,
             self.traffic.losses.deadline(),
             self.is_picture_old().then_some(self.picture_at),

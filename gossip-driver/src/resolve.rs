@@ -134,6 +134,10 @@ impl<R: Runtime> Lookup<R> {
 
     /// Where the nodes at an endpoint may be.
     pub(crate) async fn resolve_nodes(&self, endpoint: &Endpoint) -> Result<Found<NodeAddress>, ResolveError> {
+        if let Some(address) = endpoint.as_web_address() {
+            let addresses = vec![NodeAddress::Web(address.clone())];
+            return Ok(Found { addresses, holds: None, is_partial: false });
+        }
         let Found { addresses, holds, is_partial } = self.resolve(endpoint).await?;
         let addresses = addresses.into_iter().map(|address| endpoint.node_address(address)).collect();
         Ok(Found { addresses, holds, is_partial })

@@ -308,7 +308,7 @@ type Incoming<R> = (Carrier<<R as Runtime>::Stream>, Option<SocketAddr>);
 
 /// Takes in connections.
 pub(crate) struct Porter<R: Runtime> {
-    entrance: Option<Entrance<R>>,
+    entrance: Entrance<R>,
     counters: Arc<Counters>,
     /// Connections in a row that were gone before they could be accepted.
     failures: u32,
@@ -318,13 +318,13 @@ pub(crate) struct Porter<R: Runtime> {
 }
 
 impl<R: Runtime> Porter<R> {
-    pub(crate) fn new(entrance: Option<Entrance<R>>, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(entrance: Entrance<R>, counters: Arc<Counters>) -> Self {
         Self { entrance, counters, failures: 0, warned: false, resume: None }
     }
 
     /// The next connection that has come in, and where from if that is known.
     pub(crate) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Incoming<R>> {
-        let listener = match self.entrance.as_mut()? {
+        let listener = match &mut self.entrance {
             Entrance::Listener(listener) => listener,
             Entrance::Custom(streams) => {
                 let Poll::Ready(Some(stream)) = streams.as_mut().poll_next(cx) else { return None };

@@ -1,5 +1,8 @@
 //! From a configuration to a running node.
 
+#[cfg(feature = "websocket")]
+mod web;
+
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -12,6 +15,8 @@ use tracing::{debug, info};
 
 use crate::address::{Host, routable};
 use crate::callback::Callbacks;
+#[cfg(feature = "websocket")]
+use crate::cluster;
 use crate::cluster::Handle;
 use crate::keys::change::{self, KeyChanges};
 use crate::pump::{self, Clock, Parts, Pump};
@@ -20,7 +25,7 @@ use crate::round::Pace;
 use crate::seeds::{self, SeedWires};
 use crate::shared::Shared;
 use crate::sockets::Entrance;
-use crate::transport::{self, Transport};
+use crate::transport::{self, Gate, Layers, Transport};
 use crate::{Config, DEFAULT_PORT, Endpoint, Listener, NodeAddress, Runtime, SocketBuffers, StartError};
 
 /// How many ports are tried until one is free for both UDP and TCP.
@@ -50,7 +55,15 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         Some(id) => id,
         None => NodeId::v7(unix_ms(), u128::from_ne_bytes(random()?)),
     };
-    let (datagrams, listener, bound) = if config.acceptor.is_some() || config.dial_only {
+    #[cfg(feature = "websocket")]
+    let web = web::listen(&lookup, &config).await?;
+    #[cfg(feature = "websocket")]
+    let web_only = config.web_only;
+    #[cfg(not(feature = "websocket"))]
+    let web_only = false;
+    let is_url = advertise.as_ref().is_some_and(|endpoint| endpoint.as_web_address().is_some());
+    let without_sockets = config.acceptor.is_some() || config.dial_only || web_only || is_url;
+    let (datagrams, listener, bound) = if without_sockets {
         (None, None, None)
     } else {
         let wanted = resolved(&lookup, &bind, "bind").await?;
@@ -58,6 +71,9 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         (datagrams, Some(listener), Some(bound))
     };
     let address = match (advertise, bound) {
+        (Some(endpoint), _) if is_url => endpoint.as_node_address().ok_or(StartError::NoWebListener)?,
+        #[cfg(feature = "websocket")]
+        (None, _) if web_only => NodeAddress::Web(web::advertised(web.as_ref())?),
         (Some(endpoint), _) => endpoint.node_address(advertised(&lookup, &endpoint, bound).await?),
         (None, Some(bound)) => NodeAddress::Socket(advertised_by_default(bound)?),
         (None, None) if config.dial_only => NodeAddress::DialOnly(id),
@@ -85,15 +101,30 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         bound: reach,
         advertised: address.clone(),
     };
-    let entrance = entrance(&runtime, &config, listener, &shared, &tasks);
+    let mut entrances: Vec<(Gate, Entrance<R>)> = Vec::new();
+    entrances.extend(entrance(&runtime, &config, listener, &shared, &tasks).map(|entrance| (Gate::Tcp, entrance)));
+    #[cfg(feature = "websocket")]
+    let (mounted, upgraded) = async_channel::bounded(1);
+    #[cfg(feature = "websocket")]
+    entrances.push((Gate::Mounted, Entrance::Custom(Box::pin(upgraded))));
+    #[cfg(feature = "websocket")]
+    let web = web.map(|web::Listening { listener, url, .. }| {
+        entrances.push((Gate::Web, Entrance::Listener(listener)));
+        url
+    });
+    let layers = Layers::new(
+        &config,
+        #[cfg(feature = "websocket")]
+        web.clone(),
+    );
     let parts = Parts {
         runtime: runtime.clone(),
         clock,
         node,
         shared: Arc::clone(&shared),
         datagrams,
-        entrance,
-        transport: Transport::new(runtime.clone(), &config),
+        entrances,
+        transport: Transport::new(lookup.clone(), layers, &config),
         bound,
         commands: orders,
         seed_words: seed_words.clone(),
@@ -105,6 +136,8 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     runtime.spawn(pump::run(pump, running, tasks));
     info!(node = %id, cluster = config.protocol.cluster, ?bound, %address, "the node runs");
     change::warn_of_plaintext(config.protocol.plaintext);
+    #[cfg(feature = "tls")]
+    config.tls.iter().for_each(crate::TlsConfig::warn_if_unverified);
     let keeper = config.key_keeper.clone();
     let keys = KeyChanges::new(runtime.clone(), Arc::clone(&shared), commands.downgrade(), keeper);
     Ok(Handle {
@@ -123,6 +156,8 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         max_datagram: config.protocol.max_datagram,
         bind_address: bound,
         reach,
+        #[cfg(feature = "websocket")]
+        web: cluster::Web { url: web, token: config.token.clone(), mounted },
     })
 }
 

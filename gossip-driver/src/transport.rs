@@ -1,6 +1,13 @@
 //! What carries the bytes of connections: sockets of the runtime, or streams that the application opens and accepts.
 
+#[cfg(any(feature = "tls", feature = "websocket"))]
+mod answer;
+mod layers;
 mod stream;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(feature = "websocket")]
+pub(crate) mod websocket;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,10 +25,12 @@ use futures_util::future::{Either, select};
 use tracing::{error, warn};
 
 use crate::callback::text_of;
+use crate::resolve::Lookup;
 use crate::runtime::{Runtime, sleep};
 use crate::stats::{Counter, Counters};
-use crate::{Config, NodeAddress};
+use crate::{AddressError, Config, NodeAddress};
 
+pub(crate) use layers::{Gate, Layers};
 pub use stream::{Accepting, Acceptor, ByteStream, Bytewise, Dialer, Dialing};
 
 /// Pause after an error of an acceptor.
@@ -32,22 +41,48 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Transport<R> {
     pub(crate) runtime: R,
     dialer: Option<Arc<dyn Dialer>>,
+    lookup: Lookup<R>,
+    layers: Arc<Layers>,
 }
 
 impl<R: Runtime> Transport<R> {
-    pub(crate) fn new(runtime: R, config: &Config) -> Self {
-        Self { runtime, dialer: config.dialer.clone() }
+    pub(crate) fn new(lookup: Lookup<R>, layers: Layers, config: &Config) -> Self {
+        Self { runtime: lookup.runtime.clone(), dialer: config.dialer.clone(), lookup, layers: Arc::new(layers) }
     }
 
     /// Opens a connection to this address. The caller bounds the time that it takes.
     pub(crate) async fn open(&self, to: &NodeAddress) -> io::Result<Carrier<R::Stream>> {
-        if let Some(dialer) = &self.dialer {
-            return dialer.dial(to).await.map(Carrier::Boxed);
+        let stream = match &self.dialer {
+            Some(dialer) => Carrier::Boxed(dialer.dial(to).await?),
+            None => Carrier::Socket(self.connect(to).await?),
+        };
+        self.layers.dialled(&self.runtime, stream, to).await
+    }
+
+    /// Makes an accepted connection one that frames can go over. The caller bounds the time that it takes.
+    pub(crate) async fn welcome(&self, stream: Carrier<R::Stream>, gate: Gate) -> io::Result<Carrier<R::Stream>> {
+        self.layers.accepted(&self.runtime, stream, gate).await
+    }
+
+    async fn connect(&self, to: &NodeAddress) -> io::Result<R::Stream> {
+        let unable = |reason: String| io::Error::new(ErrorKind::Unsupported, reason);
+        let web = match to {
+            NodeAddress::Web(web) => web,
+            to => match to.socket_address() {
+                Some(address) => return self.runtime.connect(address).await,
+                None => return Err(unable(format!("this node cannot connect to {to}"))),
+            },
+        };
+        let endpoint = web.as_str().parse().map_err(|error: AddressError| unable(error.to_string()))?;
+        let found = self.lookup.resolve(&endpoint).await.map_err(|error| unable(error.to_string()))?;
+        let mut last = None;
+        for address in found.addresses {
+            match self.runtime.connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
         }
-        match to.socket_address() {
-            Some(address) => self.runtime.connect(address).await.map(Carrier::Socket),
-            None => Err(io::Error::new(ErrorKind::Unsupported, format!("this node cannot connect to {to}"))),
-        }
+        Err(last.unwrap_or_else(|| unable(format!("{to} has no address"))))
     }
 }
 

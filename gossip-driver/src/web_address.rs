@@ -18,6 +18,27 @@ impl WebAddress {
     /// Longest URL, in bytes.
     pub const LONGEST: usize = 255;
 
+    /// The URL of a listener, which may have port 0.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn parse_listen(text: &str) -> Result<Self, AddressError> {
+        checked(text.trim(), true).map_err(|problem| AddressError { given: text.to_owned(), problem })
+    }
+
+    /// The same path at another address.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn at(&self, address: std::net::SocketAddr) -> Result<Self, AddressError> {
+        let scheme = if self.is_secure() { "wss" } else { "ws" };
+        format!("{scheme}://{address}{}", self.target()).parse()
+    }
+
+    /// The same path and host at another port.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn with_port(&self, port: u16) -> Result<Self, AddressError> {
+        let scheme = if self.is_secure() { "wss" } else { "ws" };
+        let (host, _) = self.authority();
+        format!("{scheme}://{host}:{port}{}", self.target()).parse()
+    }
+
     /// The URL.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -41,9 +62,37 @@ impl WebAddress {
         port.and_then(|port| port.parse().ok()).unwrap_or(default)
     }
 
+    /// The path and the query, as HTTP asks for them.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn target(&self) -> String {
+        match split_url(&self.0).map_or("", |(_, _, rest)| rest) {
+            rest if rest.starts_with('/') => rest.to_owned(),
+            rest => format!("/{rest}"),
+        }
+    }
+
+    /// The host as it is written, and this port.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn authority_with(&self, port: u16) -> String {
+        format!("{}:{port}", self.authority().0)
+    }
+
+    /// The path alone.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn path(&self) -> String {
+        let mut target = self.target();
+        target.truncate(target.find('?').unwrap_or(target.len()));
+        target
+    }
+
+    /// Host and port as they are written, in one.
+    pub(crate) fn authority_text(&self) -> &str {
+        split_url(&self.0).map_or("", |(_, authority, _)| authority)
+    }
+
     /// Host and port as they are written.
     fn authority(&self) -> (&str, Option<&str>) {
-        split_authority(split_url(&self.0).map_or("", |(_, authority, _)| authority))
+        split_authority(self.authority_text())
     }
 }
 
@@ -63,11 +112,11 @@ impl FromStr for WebAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        checked(text).map_err(|problem| AddressError { given: text.to_owned(), problem })
+        checked(text, false).map_err(|problem| AddressError { given: text.to_owned(), problem })
     }
 }
 
-fn checked(text: &str) -> Result<WebAddress, AddressProblem> {
+fn checked(text: &str, may_be_any_port: bool) -> Result<WebAddress, AddressProblem> {
     if text.len() > WebAddress::LONGEST {
         return Err(AddressProblem::UrlTooLong);
     }
@@ -91,6 +140,7 @@ fn checked(text: &str) -> Result<WebAddress, AddressProblem> {
     }
     if let Some(port) = port
         && parse_port(port)? == 0
+        && !may_be_any_port
     {
         return Err(AddressProblem::Port(port.to_owned()));
     }

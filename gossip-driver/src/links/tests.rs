@@ -9,7 +9,9 @@ use async_channel::Receiver;
 use super::*;
 use crate::framing::{Kind, PREFIX, SHORTEST, prefix};
 use crate::memory::{Door, Memory, PIPE, Stream};
+use crate::resolve::Lookup;
 use crate::runtime::Listener;
+use crate::transport::Layers;
 
 const LONG: Duration = Duration::from_mins(10);
 
@@ -30,13 +32,23 @@ fn config() -> Config {
     config
 }
 
+fn transport(memory: &Memory, config: &Config) -> Transport<Memory> {
+    let lookup = Lookup::new(memory.clone(), config);
+    let layers = Layers::new(
+        config,
+        #[cfg(feature = "websocket")]
+        None,
+    );
+    Transport::new(lookup, layers, config)
+}
+
 impl Bench {
     fn new(config: &Config) -> Self {
         let memory = Memory::new();
         let counters = Arc::new(Counters::new());
         let (sender, news) = async_channel::bounded(2);
         let (tasks, _) = async_channel::bounded(1);
-        let links = Links::new(Transport::new(memory.clone(), config), config, Arc::clone(&counters), sender, tasks);
+        let links = Links::new(transport(&memory, config), config, Arc::clone(&counters), sender, tasks);
         Self { memory, links, news, counters }
     }
 
@@ -68,7 +80,7 @@ impl Bench {
     /// A connection from a peer: the peer's end.
     fn incoming(&mut self, port: u16) -> (Stream, NodeAddress) {
         let (ours, theirs) = Stream::pair();
-        self.links.accept(self.memory.now(), Carrier::Socket(ours), Some(address(port)));
+        self.links.accept(self.memory.now(), (Carrier::Socket(ours), Gate::Tcp), Some(address(port)));
         (theirs, NodeAddress::Accepted(self.links.last_id))
     }
 

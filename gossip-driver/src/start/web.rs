@@ -1,0 +1,53 @@
+//! The listener for WebSocket, and the URL that peers use.
+
+use std::net::SocketAddr;
+
+use super::{advertised_by_default, bind_error, resolved};
+use crate::resolve::Lookup;
+use crate::{Config, Endpoint, Listener, Runtime, StartError, WebAddress};
+
+/// A listener for WebSocket.
+pub(super) struct Listening<R: Runtime> {
+    pub(super) listener: R::Listener,
+    /// What was configured, with the port that it has.
+    pub(super) url: WebAddress,
+    bound: SocketAddr,
+}
+
+/// Listens at the URL in the configuration, if there is one.
+pub(super) async fn listen<R: Runtime>(
+    lookup: &Lookup<R>,
+    config: &Config,
+) -> Result<Option<Listening<R>>, StartError> {
+    let Some(text) = &config.web_listen else { return Ok(None) };
+    let url = WebAddress::parse_listen(text).map_err(StartError::WebListen)?;
+    if url.is_secure() && !can_accept(config) {
+        return Err(StartError::NoCertificate { url: url.to_string() });
+    }
+    let port = url.port();
+    let endpoint: Endpoint = url.authority_with(port).parse().map_err(StartError::WebListen)?;
+    let wanted = resolved(lookup, &endpoint, "web_listen").await?;
+    let listener = lookup.runtime.bind_listener(wanted).map_err(|error| bind_error(wanted, "TCP", error))?;
+    let bound = listener.local_address().map_err(|error| bind_error(wanted, "TCP", error))?;
+    let url = url.with_port(bound.port()).map_err(StartError::WebListen)?;
+    Ok(Some(Listening { listener, url, bound }))
+}
+
+/// The URL that peers use if no other is configured.
+pub(super) fn advertised<R: Runtime>(web: Option<&Listening<R>>) -> Result<WebAddress, StartError> {
+    let web = web.ok_or(StartError::NoWebListener)?;
+    if !web.bound.ip().is_unspecified() {
+        return Ok(web.url.clone());
+    }
+    web.url.at(advertised_by_default(web.bound)?).map_err(StartError::WebListen)
+}
+
+#[cfg(feature = "tls")]
+fn can_accept(config: &Config) -> bool {
+    config.tls.as_ref().is_some_and(crate::TlsConfig::can_accept)
+}
+
+#[cfg(not(feature = "tls"))]
+fn can_accept(_config: &Config) -> bool {
+    false
+}
