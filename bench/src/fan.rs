@@ -129,7 +129,7 @@ async fn measure(options: &Options) -> Outcome<()> {
     let (begin, mut under_way, mut number) = (Instant::now(), FuturesUnordered::new(), 0_usize);
     let mut ticks = tokio::time::interval(TICK);
     for second in 1..=options.seconds {
-        let mut seen = Second::default();
+        let mut tally = Second::default();
         if let Some(peers) = stalling.as_ref().filter(|_| second == options.seconds / 3 + 1) {
             peers.stop()?;
         }
@@ -146,10 +146,10 @@ async fn measure(options: &Options) -> Outcome<()> {
                         under_way.push(send(&node, to, &body));
                     }
                 }
-                Some((sent, took)) = under_way.next() => seen.note(&sent, took),
+                Some((sent, took)) = under_way.next() => tally.note(&sent, took),
             }
         }
-        report(&node, second, &seen, under_way.len())?;
+        report(&node, second, &tally, under_way.len())?;
     }
     node.shutdown().await;
     Ok(())
@@ -173,16 +173,16 @@ impl Second {
     }
 }
 
-fn report(node: &Cluster, second: u64, seen: &Second, under_way: usize) -> Outcome<()> {
+fn report(node: &Cluster, second: u64, tally: &Second, under_way: usize) -> Outcome<()> {
     let driver = node.stats().driver;
     println!(
         "{}",
         json!({
             "second": second,
-            "confirmed": seen.confirmed,
-            "refused": seen.refused,
-            "unconfirmed": seen.unconfirmed,
-            "slowest_ms": seen.slowest.as_millis(),
+            "confirmed": tally.confirmed,
+            "refused": tally.refused,
+            "unconfirmed": tally.unconfirmed,
+            "slowest_ms": tally.slowest.as_millis(),
             "under_way": under_way,
             "links": driver.links,
             "bytes_queued": driver.bytes_queued,

@@ -126,10 +126,16 @@ pub(crate) fn what_is_too_long_for_the_path_arrives_by_stream() {
                 .then_some(())
         });
     };
-    agents.iter().for_each(|agent| agents.iter().for_each(|of| knows(agent, of, &blob)));
+    for agent in &agents {
+        for of in &agents {
+            knows(agent, of, &blob);
+        }
+    }
     let changed = "y".repeat(1_200);
     agents[3].json(&["meta", "set", &format!("blob={changed}")]);
-    agents.iter().for_each(|agent| knows(agent, &agents[3], &changed));
+    for agent in &agents {
+        knows(agent, &agents[3], &changed);
+    }
 
     let listener = agents[5].listen(&["--type", "200", "--echo"]);
     agents[2].json(&["send", "--reliable", "--to", &agents[5].id, "200", &blob]);

@@ -3,17 +3,30 @@
 use std::collections::BTreeSet;
 use std::thread;
 
-use crate::laboratory::{Laboratory, after_periods, figure, told_of, watched};
+use crate::laboratory::{Laboratory, after_periods, figure, four, told_of, watched};
 use crate::process::{Agent, Monitor, SOON, eventually, told};
 
 /// How long a fault lasts, in probe periods.
 const PERIODS: u32 = 24;
 
-pub(crate) fn nobody_is_suspected_when_two_nodes_cannot_exchange_datagrams() {
+pub(crate) fn nobody_is_suspected_where_pairs_of_nodes_cannot_exchange_datagrams() {
     let network = Laboratory::lay("udp", 8).expect("it could be laid before");
     let agents = network.agents(8);
     let monitors = watched(&agents);
-    network.block_udp(0, 1);
+    // In silence, with a word of the other host or of one between, and refused by the sender's own system.
+    let ways = [
+        "INPUT -j DROP",
+        "INPUT -j REJECT --reject-with icmp-port-unreachable",
+        "INPUT -j REJECT --reject-with icmp-host-prohibited",
+        "OUTPUT -j DROP",
+    ];
+    for (pair, way) in ways.into_iter().enumerate() {
+        let (chain, verdict) = way.split_once(' ').expect("a chain and what becomes of its packets");
+        let direction = if chain == "INPUT" { "-s" } else { "-d" };
+        for (host, other) in [(2 * pair, 2 * pair + 1), (2 * pair + 1, 2 * pair)] {
+            network.filter(host, &format!("-A {chain} -p udp {direction} {} {verdict}", four(other)));
+        }
+    }
     after_periods(&agents, PERIODS);
     let events = told_of(&monitors, &["suspect", "dead"]);
     assert!(events.is_empty(), "{events:#?}");
@@ -39,7 +52,9 @@ pub(crate) fn a_node_that_everybody_hears_and_that_hears_nobody_kills_nobody() {
     let monitors = watched(others);
     network.cut(&[1, 2, 3, 4, 5, 6, 7], &[0]);
     // It accuses all, who refute; and it answers nobody.
-    others.iter().for_each(|agent| agent.sees(&deaf.id, "dead", 2 * SOON));
+    for agent in others {
+        agent.sees(&deaf.id, "dead", 2 * SOON);
+    }
     after_periods(others, PERIODS);
     let events = told_of(&monitors, &["dead"]);
     assert!(events.iter().all(|event| event["id"] == deaf.id.as_str()), "{events:#?}");

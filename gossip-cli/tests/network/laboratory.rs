@@ -120,24 +120,18 @@ impl Laboratory {
 
     /// Drops what these hosts send to those, in the one direction.
     pub(crate) fn cut(&self, from: &[usize], to: &[usize]) {
-        self.each_way(from, to, "-A", "");
+        self.each_way(from, to, "-A");
     }
 
     /// Takes a [`cut`](Self::cut) back.
     pub(crate) fn mend(&self, from: &[usize], to: &[usize]) {
-        self.each_way(from, to, "-D", "");
+        self.each_way(from, to, "-D");
     }
 
-    /// Drops the datagrams that two hosts send each other.
-    pub(crate) fn block_udp(&self, one: usize, other: usize) {
-        self.each_way(&[one], &[other], "-A", "-p udp ");
-        self.each_way(&[other], &[one], "-A", "-p udp ");
-    }
-
-    fn each_way(&self, from: &[usize], to: &[usize], action: &str, what: &str) {
+    fn each_way(&self, from: &[usize], to: &[usize], action: &str) {
         for &receiver in to {
             for &sender in from {
-                self.filter(receiver, &format!("{action} INPUT {what}-s {} -j DROP", four(sender)));
+                self.filter(receiver, &format!("{action} INPUT -s {} -j DROP", four(sender)));
             }
         }
     }

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     let obstacle = obstacle();
     let trials = trials![obstacle.as_ref();
         partition::a_cluster_cut_in_two_for_a_minute_grows_together_by_itself,
-        faults::nobody_is_suspected_when_two_nodes_cannot_exchange_datagrams,
+        faults::nobody_is_suspected_where_pairs_of_nodes_cannot_exchange_datagrams,
         faults::a_node_that_hears_nothing_from_one_other_suspects_nobody,
         faults::a_node_that_everybody_hears_and_that_hears_nobody_kills_nobody,
         faults::a_fifth_of_all_packets_lost_kills_nobody_and_what_is_sent_arrives,
