@@ -57,6 +57,14 @@ pub struct Config {
     /// For networks that carry TCP alone. Each node then has a connection with each, up to `max_connections`; in a
     /// larger cluster connections are opened and closed all the time.
     pub stream_only: bool,
+    /// Whether nobody can connect to this node: it listens nowhere, has no UDP socket, and keeps a connection to each
+    /// member that can be connected to, over which others reach it. What it exchanges with another such node goes by way
+    /// of a member that both are connected to. `bind`, `advertise` and `acceptor` are of no use then.
+    ///
+    /// For nodes behind a firewall or a NAT. A cluster needs a node that can be connected to. An eighth of
+    /// `max_connections` is left for other purposes than these connections: in a cluster with more members than the rest,
+    /// some do not reach this node directly.
+    pub dial_only: bool,
     /// What opens connections in place of the runtime's TCP. With it the node lives without datagrams, as with
     /// `stream_only`.
     pub dialer: Option<Arc<dyn Dialer>>,
@@ -154,6 +162,7 @@ impl Config {
             min_name_ttl: Duration::from_secs(5),
             max_name_ttl: Duration::from_hours(1),
             stream_only: false,
+            dial_only: false,
             dialer: None,
             acceptor: None,
             key_keeper: None,
@@ -317,7 +326,7 @@ impl Config {
 
     /// Whether the node is to have a UDP socket.
     pub(crate) fn has_datagrams(&self) -> bool {
-        !self.stream_only && self.dialer.is_none() && self.acceptor.is_none()
+        !self.stream_only && !self.dial_only && self.dialer.is_none() && self.acceptor.is_none()
     }
 
     /// Checks every setting and how they fit together. Addresses are checked when the node starts.
@@ -333,6 +342,11 @@ impl Config {
         let protocol = &self.protocol;
         protocol.validate()?;
         self.validate_names()?;
+        if self.dial_only && (self.acceptor.is_some() || self.advertise.is_some()) {
+            let reason =
+                "expected neither an acceptor nor an advertise address with it: nobody connects to such a node";
+            return Err(ConfigError { field: "dial_only", reason: reason.to_owned() });
+        }
         within("dial_timeout", &self.dial_timeout, ms(10)..=protocol.join_timeout)?;
         within("write_timeout", &self.write_timeout, ms(10)..=longest)?;
         within("first_frame_timeout", &self.first_frame_timeout, ms(10)..=longest)?;
@@ -391,6 +405,7 @@ macro_rules! setters {
 
 setters! {
     stream_only: bool,
+    dial_only: bool,
     prefer_ipv6: bool,
     min_name_ttl: Duration,
     max_name_ttl: Duration,
@@ -423,6 +438,7 @@ impl fmt::Debug for Config {
             .field("advertise", &self.advertise)
             .field("id", &self.id)
             .field("stream_only", &self.stream_only)
+            .field("dial_only", &self.dial_only)
             .field("tags", &self.tags)
             .field("seeds", &self.seeds)
             .field("dial_timeout", &self.dial_timeout)
@@ -449,10 +465,11 @@ mod tests {
     #[test]
     fn an_error_names_the_field_and_the_range() {
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 23] = [
+        let cases: [(&str, Spoil); 24] = [
             ("dns_servers", |c| c.dns_servers = vec!["10.0.0.1:0".parse().unwrap()]),
             ("min_name_ttl", |c| c.min_name_ttl = Duration::ZERO),
             ("max_name_ttl", |c| c.max_name_ttl = c.min_name_ttl / 2),
+            ("dial_only", |c| (c.dial_only, c.advertise) = (true, Some("10.0.0.1".to_owned()))),
             ("probe_interval", |c| c.protocol.probe_interval = Duration::ZERO),
             ("dial_timeout", |c| c.dial_timeout = c.protocol.join_timeout * 2),
             ("write_timeout", |c| c.write_timeout = Duration::ZERO),

@@ -19,6 +19,9 @@ const LENGTH_BITS: u32 = 30;
 /// Bytes of a message that are kept within its connection. What is longer takes memory of its own, once so much has come.
 const START: usize = 1 << 10;
 
+/// Bytes before a packet that goes by way of another node: what it is, and for whom or from whom.
+pub(crate) const PASS: usize = 17;
+
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -26,6 +29,10 @@ pub(crate) enum Kind {
     Message,
     /// A datagram that has no other way.
     Datagram,
+    /// Something for a third node, by way of the receiver.
+    Pass,
+    /// Something from a third node, by way of the sender; or word that it has no way to it.
+    Passed,
 }
 
 /// What came in a frame.
@@ -40,8 +47,8 @@ pub(crate) struct Frame {
 pub(crate) enum FrameError {
     #[error("a message of {length} bytes was announced, the limit is {limit}")]
     Oversized { length: usize, limit: usize },
-    #[error("a message of {length} bytes was announced, none is shorter than {SHORTEST}")]
-    Undersized { length: usize },
+    #[error("a message of {length} bytes was announced, none is shorter than {shortest}")]
+    Undersized { length: usize, shortest: usize },
 }
 
 /// Puts messages together from pieces of any size.
@@ -124,16 +131,17 @@ impl FrameReader {
 
     fn announced(&self) -> Result<(Kind, usize), FrameError> {
         let prefix = u32::from_be_bytes(self.prefix);
-        let (kind, limit, length) = match prefix >> LENGTH_BITS {
-            1 => (Kind::Datagram, self.limit.min(LONGEST_DATAGRAM), prefix & ((1 << LENGTH_BITS) - 1)),
-            // Where the kind is unknown this is a length beyond every limit.
-            _ => (Kind::Message, self.limit, prefix),
+        let (kind, shortest, limit) = match prefix >> LENGTH_BITS {
+            0 => (Kind::Message, SHORTEST, self.limit),
+            1 => (Kind::Datagram, SHORTEST, self.limit.min(LONGEST_DATAGRAM)),
+            2 => (Kind::Pass, PASS + SHORTEST, PASS + self.limit),
+            _ => (Kind::Passed, PASS, PASS + self.limit),
         };
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let length = usize::try_from(prefix & ((1 << LENGTH_BITS) - 1)).unwrap_or(usize::MAX);
         if length > limit {
             return Err(FrameError::Oversized { length, limit });
         }
-        if length < SHORTEST { Err(FrameError::Undersized { length }) } else { Ok((kind, length)) }
+        if length < shortest { Err(FrameError::Undersized { length, shortest }) } else { Ok((kind, length)) }
     }
 
     /// Whether a message has begun and is not complete: if the stream ends now, it was cut off.
@@ -148,6 +156,8 @@ pub(crate) fn prefix(kind: Kind, length: usize) -> Option<[u8; PREFIX]> {
     let kind = match kind {
         Kind::Message => 0,
         Kind::Datagram => 1,
+        Kind::Pass => 2,
+        Kind::Passed => 3,
     };
     Some((kind << LENGTH_BITS | length).to_be_bytes())
 }
@@ -247,10 +257,10 @@ mod tests {
     }
 
     #[test]
-    fn four_gibibytes_cost_nothing_but_the_connection() {
+    fn a_gibibyte_costs_nothing_but_the_connection() {
         let mut reader = FrameReader::new(LIMIT);
         let error = read_in(&mut reader, &[0xff; PREFIX], LIMIT).unwrap_err();
-        assert_eq!(error, FrameError::Oversized { length: 0xffff_ffff, limit: LIMIT });
+        assert_eq!(error, FrameError::Oversized { length: 0x3fff_ffff, limit: PASS + LIMIT });
         assert_eq!(reader.body.capacity(), 0);
     }
 
@@ -261,8 +271,8 @@ mod tests {
         assert_eq!(announce(LIMIT), Ok(vec![]));
         assert_eq!(announce(LIMIT + 1), Err(FrameError::Oversized { length: LIMIT + 1, limit: LIMIT }));
         assert_eq!(announce(SHORTEST), Ok(vec![]));
-        assert_eq!(announce(SHORTEST - 1), Err(FrameError::Undersized { length: SHORTEST - 1 }));
-        assert_eq!(announce(0), Err(FrameError::Undersized { length: 0 }));
+        assert_eq!(announce(SHORTEST - 1), Err(FrameError::Undersized { length: SHORTEST - 1, shortest: SHORTEST }));
+        assert_eq!(announce(0), Err(FrameError::Undersized { length: 0, shortest: SHORTEST }));
     }
 
     #[test]
@@ -307,7 +317,7 @@ mod tests {
         fn random_bytes_never_panic_nor_exceed_the_limit(stream in prop::collection::vec(any::<u8>(), 0..2_000)) {
             let mut reader = FrameReader::new(1_000);
             if let Ok(messages) = read_in(&mut reader, &stream, 77) {
-                prop_assert!(messages.iter().all(|message| (SHORTEST..=1_000).contains(&message.len())));
+                prop_assert!(messages.iter().all(|message| (PASS..=PASS + 1_000).contains(&message.len())));
             }
         }
 

@@ -2,6 +2,8 @@
 
 mod answers;
 mod crowd;
+mod keeping;
+mod relay;
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
@@ -14,6 +16,8 @@ use std::time::{Duration, Instant};
 use async_channel::Sender;
 use bytes::Bytes;
 use futures_channel::oneshot;
+use gossip_core::NodeId;
+use smallvec::SmallVec;
 use tracing::debug;
 
 use crate::framing::FrameError;
@@ -26,6 +30,9 @@ use crate::{Config, NodeAddress};
 
 use answers::{Awaited, Owed};
 use crowd::Crowd;
+use keeping::Keeping;
+
+pub(crate) use relay::{Inner, Parcel};
 
 /// Bytes that may wait for a peer for a datagram to join them: behind more it would come too late.
 const DATAGRAM_ROOM: usize = 128 << 10;
@@ -47,6 +54,8 @@ pub(crate) struct Links<R: Runtime> {
     unproven: BTreeSet<LinkId>,
     awaited: Awaited,
     crowd: Crowd,
+    /// What a node that only dials keeps connections to.
+    keeping: Option<Keeping>,
     /// Somebody waits for a link that has nothing to write any more.
     is_crowded: Arc<AtomicBool>,
     incoming: usize,
@@ -70,6 +79,8 @@ struct Settings {
 
 struct Link {
     peer: Peer,
+    /// The member that only dials and is reached over it.
+    owner: Option<NodeId>,
     direction: Direction,
     /// When it was accepted or its dial began.
     opened: Instant,
@@ -142,6 +153,7 @@ impl<R: Runtime> Links<R> {
             unproven: BTreeSet::new(),
             awaited: Awaited::default(),
             crowd: Crowd::default(),
+            keeping: config.dial_only.then(|| Keeping::new(config)),
             is_crowded: Arc::default(),
             incoming: 0,
             outgoing: 0,
@@ -173,6 +185,7 @@ impl<R: Runtime> Links<R> {
     pub(crate) fn send(&mut self, now: Instant, to: &NodeAddress, frame: Bytes) -> Result<(), Unreachable> {
         let id = match self.routes.get(to).copied() {
             Some(id) => id,
+            None if let Some(target) = self.is_for_relay(to) => return self.pass(now, target, Inner::Message, &frame),
             None if !to.can_be_dialled() => {
                 self.counters.count(Counter::RepliesToClosed);
                 return Err(Unreachable);
@@ -213,6 +226,11 @@ impl<R: Runtime> Links<R> {
     pub(crate) fn send_datagram(&mut self, now: Instant, to: &NodeAddress, frame: Bytes) {
         let id = match self.routes.get(to).copied() {
             Some(id) => Some(id),
+            None if let Some(target) = self.is_for_relay(to) => {
+                // Nobody is told of a datagram that is lost.
+                let _ = self.pass(now, target, Inner::Datagram, &frame);
+                return;
+            }
             None if !to.can_be_dialled() || !self.crowd.is_empty() => None,
             None => self.make_room(now, Direction::Outgoing).then(|| self.dial(now, to, Level::default())),
         };
@@ -239,8 +257,7 @@ impl<R: Runtime> Links<R> {
 
     /// Begins a link to this address, on whose account `queued` is.
     fn dial(&mut self, now: Instant, to: &NodeAddress, queued: Level) -> LinkId {
-        let peer = Peer { address: to.clone(), remote: None };
-        self.open(now, Origin::Dial(to.clone()), peer, queued)
+        self.open(now, Origin::Dial(to.clone()), Peer::at(to.clone()), queued)
     }
 
     fn open(&mut self, now: Instant, origin: Origin<R::Stream>, peer: Peer, queued: Level) -> LinkId {
@@ -268,7 +285,10 @@ impl<R: Runtime> Links<R> {
         let wires = State::Open { queue, kill };
         let (used, sent, owed) = (now, None, Owed::nothing(now));
         self.routes.insert(peer.address.clone(), id);
-        self.table.insert(id, Link { peer, direction, opened: now, used, heard: now, sent, queued, owed, wires });
+        self.table.insert(
+            id,
+            Link { peer, owner: None, direction, opened: now, used, heard: now, sent, queued, owed, wires },
+        );
         match direction {
             Direction::Incoming => self.incoming += 1,
             Direction::Outgoing => {
@@ -325,39 +345,36 @@ impl<R: Runtime> Links<R> {
         self.close(now, id);
     }
 
-    /// The link is gone. Returns its address if something that was sent over it may not have arrived, or if an answer
-    /// was to come over it.
-    pub(crate) fn ended(&mut self, now: Instant, id: LinkId, end: &End) -> Option<NodeAddress> {
+    /// The link is gone. Returns the addresses it led to if something that was sent over it may not have arrived, or if
+    /// an answer was to come over it.
+    pub(crate) fn ended(&mut self, now: Instant, id: LinkId, end: &End) -> SmallVec<[NodeAddress; 2]> {
         let was_killed = self.table.get(&id).is_none_or(|link| matches!(link.wires, State::Killed));
         let was_unproven = self.unproven.contains(&id);
         self.detach(id);
-        let link = self.table.remove(&id)?;
+        let Some(link) = self.table.remove(&id) else { return SmallVec::new() };
         if self.table.is_empty() {
             self.next_sweep = None;
         }
-        let address = link.peer.address.clone();
-        let lost_answers = self.has_lost_answers(&address).then(|| address.clone());
-        match end {
-            _ if was_killed => lost_answers,
-            End::Done | End::Killed => lost_answers,
-            End::NotOpened(error) if link.direction == Direction::Incoming => {
-                self.counters.count(Counter::HandshakeFailures);
-                debug!(peer = %link.peer, %error, "a connection that came in could not be made ready");
-                None
-            }
+        self.look_after(now, &link);
+        let is_doubtful = match end {
+            _ if was_killed => false,
+            End::Done | End::Killed => false,
             End::NotOpened(error) => {
-                self.counters.count(Counter::DialFailures);
-                debug!(%address, %error, "cannot connect");
-                Some(address)
+                let is_dial = link.direction == Direction::Outgoing;
+                self.counters.count(if is_dial { Counter::DialFailures } else { Counter::HandshakeFailures });
+                debug!(peer = %link.peer, %error, incoming = !is_dial, "a connection could not be made");
+                is_dial
             }
             End::Broken { error, unsent } => {
                 self.count_breakage(error, was_unproven);
                 debug!(peer = %link.peer, %error, incoming = link.direction == Direction::Incoming, "a connection broke");
                 // What was written shortly before may not have arrived either.
-                let doubtful = link.sent.is_some_and(|at| now.saturating_duration_since(at) < self.settings.doubtful);
-                lost_answers.or((*unsent || doubtful).then_some(address))
+                *unsent || link.sent.is_some_and(|at| now.saturating_duration_since(at) < self.settings.doubtful)
             }
-        }
+        };
+        let mut lost: SmallVec<_> = link.addresses().filter(|to| is_doubtful || self.has_lost_answers(to)).collect();
+        lost.extend(self.no_relay_any_more(&link.peer.address));
+        lost
     }
 
     fn count_breakage(&self, error: &LinkError, was_unproven: bool) {
@@ -378,7 +395,7 @@ impl<R: Runtime> Links<R> {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let oldest = self.unproven.first().and_then(|id| self.table.get(id));
         let first_frame = oldest.map(|link| link.opened + self.settings.first_frame_timeout);
-        [first_frame, self.next_sweep, self.crowd.check_at].into_iter().flatten().min()
+        [first_frame, self.next_sweep, self.crowd.check_at, self.keep_deadline()].into_iter().flatten().min()
     }
 
     /// Closes what was silent for too long.
@@ -398,7 +415,8 @@ impl<R: Runtime> Links<R> {
         let due: Vec<LinkId> =
             self.table.iter().filter(|(_, link)| self.idle_at(link) <= now).map(|(&id, _)| id).collect();
         for id in due {
-            let is_needed = self.table.get(&id).is_some_and(|link| self.is_needed(now, link));
+            let is_needed =
+                self.table.get(&id).is_some_and(|link| self.is_needed(now, link) || self.is_kept(now, link));
             match self.table.get_mut(&id) {
                 // Waiting for an answer is a use of it.
                 Some(link) if is_needed && matches!(link.wires, State::Open { .. }) => link.used = now,
@@ -433,7 +451,7 @@ impl<R: Runtime> Links<R> {
             let is_idle = link.queued.bytes() == 0 && !self.is_needed(now, link);
             link.direction == direction && matches!(link.wires, State::Open { .. }) && is_idle
         });
-        let Some((&id, link)) = open.min_by_key(|(_, link)| link.used) else { return false };
+        let Some((&id, link)) = open.min_by_key(|(_, link)| (self.is_kept(now, link), link.used)) else { return false };
         let used = link.used;
         self.counters.count(Counter::IdleClosed);
         self.close(used, id);
@@ -463,13 +481,28 @@ impl<R: Runtime> Links<R> {
     fn detach(&mut self, id: LinkId) {
         self.unproven.remove(&id);
         let Some(link) = self.table.get(&id).filter(|link| matches!(link.wires, State::Open { .. })) else { return };
-        if self.routes.get(&link.peer.address) == Some(&id) {
-            self.routes.remove(&link.peer.address);
+        for address in link.addresses() {
+            if self.routes.get(&address) == Some(&id) {
+                self.routes.remove(&address);
+            }
         }
         match link.direction {
             Direction::Outgoing => self.outgoing -= 1,
             Direction::Incoming => self.incoming -= 1,
         }
+    }
+}
+
+impl Link {
+    /// Under what it is found.
+    fn addresses(&self) -> impl Iterator<Item = NodeAddress> + use<> {
+        [self.peer.address.clone()].into_iter().chain(self.owner.map(NodeAddress::DialOnly))
+    }
+}
+
+impl Peer {
+    pub(crate) fn at(address: NodeAddress) -> Self {
+        Self { address, remote: None }
     }
 }
 

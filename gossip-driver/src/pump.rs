@@ -1,5 +1,6 @@
 //! The task of a node: what arrived, then commands, then timers, then what is to be sent, then what is to be told.
 
+mod frames;
 mod keys;
 mod messages;
 mod verdict;
@@ -15,19 +16,15 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use futures_util::{FutureExt, Stream};
-use gossip_core::{Channel, KeyId, MemberState, Node, Phase, PhaseError};
-use smallvec::SmallVec;
+use gossip_core::{Channel, Node, Phase, PhaseError};
 use tracing::{Level, Span, enabled, error, info, info_span};
-use zeroize::Zeroize;
 
 use crate::callback::text_of;
 use crate::command::Command;
-use crate::framing::{Frame, Kind};
 use crate::keys::trouble::Troubles;
 use crate::link::News;
 use crate::links::Links;
 use crate::pump::messages::Traffic;
-use crate::pump::verdict::{may_hold_key, verdict};
 use crate::report::{self, Report};
 use crate::seeds::SeedWord;
 use crate::shared::{Running, Shared, Status};
@@ -259,22 +256,8 @@ impl<R: Runtime> Pump<R> {
     fn hear(&mut self, now: Instant, news: News) {
         let time = self.clock.read(now);
         match news {
-            News::Message { link, frame: Frame { kind, bytes: mut packet }, held } => {
-                let Some(from) = self.links.received(now, link) else { return };
-                let before = self.node.stats();
-                let claimed = KeyId::claimed_by(&packet);
-                match kind {
-                    Kind::Message => self.node.handle_message(time, from.address.clone(), &mut packet),
-                    Kind::Datagram => self.node.handle_datagram(time, from.address.clone(), &mut packet),
-                }
-                let after = self.node.stats();
-                report::log_drops(&from, &before, &after);
-                let keys = self.node.config().keys.as_ref();
-                self.troubles.look_at(now, (&from, claimed), keys, (&before, &after));
-                self.links.judge(link, verdict(&before, &after));
-                if keys.is_some() && may_hold_key(&packet, &before, &after) {
-                    packet.zeroize();
-                }
+            News::Message { link, frame, held } => {
+                self.take_frame(now, link, frame);
                 // The memory of the message counts until here.
                 drop(held);
             }
@@ -282,7 +265,7 @@ impl<R: Runtime> Pump<R> {
             News::Drained => {}
             News::PeerClosed { link } => self.links.peer_closed(now, link),
             News::Ended { link, end } => {
-                if let Some(address) = self.links.ended(now, link, &end) {
+                for address in self.links.ended(now, link, &end) {
                     self.node.handle_unreachable(time, &address);
                 }
             }
@@ -368,6 +351,7 @@ impl<R: Runtime> Pump<R> {
             for address in self.links.give_up(now) {
                 self.node.handle_unreachable(time, &address);
             }
+            self.keep_links(now);
         }
         if self.leave_by.is_some_and(|at| at <= now) {
             self.stop = Some(StopReason::Dropped);
@@ -407,27 +391,6 @@ impl<R: Runtime> Pump<R> {
         true
     }
 
-    /// Sends the packet in the buffer as a datagram, or as a frame where a node on either side is without datagrams.
-    fn send_datagram(&mut self, now: Instant, mut to: SmallVec<[NodeAddress; 4]>) {
-        let mut sockets = SmallVec::new();
-        if self.mailbox.is_bound() {
-            to.retain(|to| match to {
-                NodeAddress::Socket(socket) => {
-                    sockets.push(*socket);
-                    false
-                }
-                _ => true,
-            });
-        }
-        if !to.is_empty() {
-            let frame = self.mailbox.copy_datagram();
-            for to in &to {
-                self.links.send_datagram(now, to, frame.clone());
-            }
-        }
-        self.mailbox.hold(sockets);
-    }
-
     /// Shows what changed: first the table, then answers and events, which readers may compare with the table and with
     /// groups, and which therefore wait for them.
     fn show(&mut self) {
@@ -464,12 +427,11 @@ impl<R: Runtime> Pump<R> {
         match event {
             Event::JoinAccepted { address, .. } => drop(self.seed_words.try_send(SeedWord::Accepted(address.clone()))),
             Event::JoinFailed { address, .. } => drop(self.seed_words.try_send(SeedWord::Failed(address.clone()))),
-            Event::Member(change) if matches!(change.member.state, MemberState::Suspect | MemberState::Dead) => {
-                let address = &change.member.address;
-                // Where probes go by datagram, a silent connection says nothing.
-                if !(address.takes_datagrams() && self.mailbox.is_bound()) {
-                    let silence = self.node.config().probe_interval;
-                    self.links.renew(self.runtime.now(), address, silence);
+            Event::Member(change) => self.mind_links(&change.member),
+            Event::Missed { .. } if self.links.is_keeping() => {
+                let now = self.runtime.now();
+                for member in self.node.members().filter(|member| member.state.is_live()) {
+                    self.links.keep(now, &member.address);
                 }
             }
             Event::Left { .. } if self.commands.is_none() => self.stop = Some(StopReason::Dropped),

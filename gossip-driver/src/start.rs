@@ -46,7 +46,11 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     let seeds = seeds.map_err(StartError::SeedAddress)?;
     let lookup = Lookup::new(runtime.clone(), &config);
 
-    let (datagrams, listener, bound) = if config.acceptor.is_some() {
+    let id = match config.id {
+        Some(id) => id,
+        None => NodeId::v7(unix_ms(), u128::from_ne_bytes(random()?)),
+    };
+    let (datagrams, listener, bound) = if config.acceptor.is_some() || config.dial_only {
         (None, None, None)
     } else {
         let wanted = resolved(&lookup, &bind, "bind").await?;
@@ -56,6 +60,7 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     let address = match (advertise, bound) {
         (Some(endpoint), _) => endpoint.node_address(advertised(&lookup, &endpoint, bound).await?),
         (None, Some(bound)) => NodeAddress::Socket(advertised_by_default(bound)?),
+        (None, None) if config.dial_only => NodeAddress::DialOnly(id),
         (None, None) => return Err(StartError::NotAdvertised),
     };
     let address = match address {
@@ -66,8 +71,7 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     let reach = bound.filter(|_| config.dialer.is_none());
 
     let clock = Clock::new(runtime.now());
-    let node = new_node(&config, address.clone(), clock.read(runtime.now()))?;
-    let id = node.id();
+    let node = new_node(&config, (id, address.clone()), clock.read(runtime.now()))?;
     let (shared, running) = Shared::new(&node, &config);
     let (commands, orders) = async_channel::bounded(config.command_queue);
     let (tasks, tasks_ended) = async_channel::bounded(1);
@@ -207,22 +211,26 @@ fn advertised_by_default(bound: SocketAddr) -> Result<SocketAddr, StartError> {
     Ok(SocketAddr::new(ip, bound.port()))
 }
 
-fn new_node(config: &Config, address: NodeAddress, now: gossip_core::Instant) -> Result<Node<NodeAddress>, StartError> {
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+fn new_node(
+    config: &Config,
+    (id, address): (NodeId, NodeAddress),
+    now: gossip_core::Instant,
+) -> Result<Node<NodeAddress>, StartError> {
     let epoch: [u8; 4] = random()?;
     let seed: Seed = random()?;
-    let id = match config.id {
-        Some(id) => id,
-        None => NodeId::v7(unix_ms, u128::from_ne_bytes(random()?)),
-    };
-    let epoch = Epoch::new(unix_ms, u32::from_ne_bytes(epoch));
+    let epoch = Epoch::new(unix_ms(), u32::from_ne_bytes(epoch));
     let identity = Identity::new(id, address, epoch).with_tags(config.tags.iter().cloned());
     let mut node = Node::new(identity, config.protocol.clone(), seed, now)?;
     for (key, value) in &config.metadata {
         node.set_metadata(now, key, value.clone()).map_err(|error| StartError::Metadata { key: key.clone(), error })?;
     }
     Ok(node)
+}
+
+/// The wall clock.
+fn unix_ms() -> u64 {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn random<const N: usize>() -> Result<[u8; N], StartError> {

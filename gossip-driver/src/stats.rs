@@ -67,6 +67,11 @@ counters! {
     ReceiveQueueOverflows = "receive_queue_overflows",
     /// Datagrams that were to travel over a connection and were dropped: it had little room, or there was none.
     LinkDatagramsDropped = "link_datagrams_dropped",
+    /// Packets passed on between two nodes that only dial.
+    Relayed = "relayed",
+    /// Packets for another node that were not passed on: it is no such member, there is no connection to it or it has
+    /// little room, or the sender is no such member itself.
+    RelaysRefused = "relays_refused",
     /// Stream messages received, and datagrams that came over a connection.
     FramesReceived = "frames_received",
     /// Connections closed because a message was announced as longer than allowed.

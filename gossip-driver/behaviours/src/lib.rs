@@ -11,6 +11,7 @@
 mod backlog;
 mod conflict;
 mod crowding;
+mod dialing;
 mod events;
 mod failing;
 mod families;
@@ -61,6 +62,15 @@ macro_rules! behaviours {
                 an_open_request_keeps_its_connection_while_others_are_written_to,
                 whoever_answers_over_a_connection_that_is_gone_is_told,
                 an_answer_may_come_when_the_connection_was_long_idle,
+            }
+            dialing {
+                those_who_only_dial_are_members_like_others,
+                those_who_only_dial_are_members_under_a_seal_too,
+                nobody_is_suspected_while_all_are_well,
+                a_crash_of_one_who_only_dials_is_noticed,
+                another_way_is_found_when_the_one_between_two_who_only_dial_is_gone,
+                what_cannot_be_meant_is_refused,
+                one_that_left_and_came_back_is_reached_again,
             }
             events {
                 callbacks_are_called_until_they_are_removed on 2 threads,

@@ -60,7 +60,7 @@ impl Bench {
             match self.next() {
                 News::Message { .. } | News::Drained => {}
                 News::PeerClosed { link } => self.links.peer_closed(self.memory.now(), link),
-                News::Ended { link, end } => return self.links.ended(self.memory.now(), link, &end),
+                News::Ended { link, end } => return self.links.ended(self.memory.now(), link, &end).pop(),
             }
         }
     }
