@@ -64,6 +64,8 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
     let line = Settings {
         bind: args.bind,
         advertise: args.advertise,
+        stream_only: args.stream_only.then_some(true),
+        dial_only: args.dial_only.then_some(true),
         cluster: args.cluster,
         id: args.id,
         name: args.name,
@@ -86,10 +88,21 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
     let mut config = settings.preset.unwrap_or_default().config(cluster);
     settings.protocol.apply(&mut config.protocol);
     settings.transport.apply(&mut config);
-    let Some(bind) = &settings.bind else {
-        return Err(Failure::usage("no bind address: give --bind ADDR, or bind = \"ADDR\" in the configuration file"));
-    };
-    config.bind.clone_from(bind);
+    config.stream_only = settings.stream_only.unwrap_or_default();
+    config.dial_only = settings.dial_only.unwrap_or_default();
+    match &settings.bind {
+        Some(_) if config.dial_only => {
+            return Err(Failure::usage("a node that only dials listens nowhere: leave out bind, or dial_only"));
+        }
+        Some(bind) => config.bind.clone_from(bind),
+        None if config.dial_only => {}
+        None => {
+            return Err(Failure::usage(
+                "no bind address: give --bind ADDR, or bind = \"ADDR\" in the configuration file; \
+                 or --dial-only for a node that nobody connects to",
+            ));
+        }
+    }
     config.advertise.clone_from(&settings.advertise);
     config.id = settings.id;
     config.tags.clone_from(&settings.tag);
@@ -288,7 +301,7 @@ fn announce(cluster: &Cluster, name: &str, server: Option<&Server>) {
     let facts = [
         ("id", cluster.id().to_string()),
         ("cluster", output::printable(name)),
-        ("bind", cluster.bind_address().to_string()),
+        ("bind", cluster.bind_address().map_or_else(|| "none".to_owned(), |at| at.to_string())),
         ("address", cluster.address().to_string()),
         ("control", control),
     ];

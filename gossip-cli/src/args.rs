@@ -74,6 +74,7 @@ Examples:
   gossip agent --bind 0.0.0.0 --config /etc/gossip.toml --control unix:/run/gossip.sock
   gossip agent --bind 127.0.0.1:0 --control 127.0.0.1:0 --preset local
   gossip agent --bind 10.0.0.5:7979 --key-file /etc/gossip/cluster.key
+  gossip agent --dial-only --join seed.example
   gossip agent --bind 127.0.0.1:7979 --print-config > gossip.toml";
 
 const CONTROL: &str =
@@ -208,6 +209,12 @@ pub(crate) struct AgentArgs {
     /// Address that peers are told [default: where it listens].
     #[arg(long, value_name = "ADDR")]
     pub(crate) advertise: Option<String>,
+    /// Live without datagrams: no UDP socket, and everything over connections.
+    #[arg(long)]
+    pub(crate) stream_only: bool,
+    /// Listen nowhere: reach others, and be reached, over connections that this node opens.
+    #[arg(long, conflicts_with_all = ["bind", "advertise"])]
+    pub(crate) dial_only: bool,
     /// Address of a node to join through, a seed; may be repeated.
     #[arg(long, value_name = "ADDR")]
     pub(crate) join: Vec<String>,

@@ -48,6 +48,8 @@ impl Preset {
 pub(crate) struct Settings {
     pub(crate) bind: Option<String>,
     pub(crate) advertise: Option<String>,
+    pub(crate) stream_only: Option<bool>,
+    pub(crate) dial_only: Option<bool>,
     pub(crate) cluster: Option<String>,
     #[serde(serialize_with = "write_id", deserialize_with = "read_id")]
     pub(crate) id: Option<NodeId>,
@@ -228,6 +230,8 @@ impl Settings {
         Self {
             bind: self.bind.or(base.bind),
             advertise: self.advertise.or(base.advertise),
+            stream_only: self.stream_only.or(base.stream_only),
+            dial_only: self.dial_only.or(base.dial_only),
             cluster: self.cluster.or(base.cluster),
             id: self.id.or(base.id),
             name: self.name.or(base.name),
@@ -247,7 +251,9 @@ impl Settings {
     /// All settings as they apply, with nothing left to the preset.
     pub(crate) fn spelled_out(self, config: &Config) -> Self {
         Self {
-            bind: Some(config.bind.clone()),
+            bind: (!config.dial_only).then(|| config.bind.clone()),
+            stream_only: Some(config.stream_only),
+            dial_only: Some(config.dial_only),
             cluster: Some(config.protocol.cluster.clone()),
             control: Some(self.control.unwrap_or_default()),
             preset: Some(self.preset.unwrap_or_default()),

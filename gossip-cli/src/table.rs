@@ -99,7 +99,7 @@ pub(crate) fn info(row: &InfoRow) -> String {
         ("name", row.name.as_deref().map_or_else(|| "-".to_owned(), printable)),
         ("cluster", printable(&row.cluster)),
         ("address", row.address.to_string()),
-        ("bound to", row.bind.to_string()),
+        ("bound to", row.bind.map_or_else(|| "-".to_owned(), |at| at.to_string())),
         ("incarnation", row.incarnation.clone().unwrap_or_else(|| "-".to_owned())),
         ("phase", row.phase.clone()),
         ("health score", row.health_score.to_string()),

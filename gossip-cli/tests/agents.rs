@@ -44,6 +44,24 @@ fn two_agents_find_each_other_and_list_both() {
 }
 
 #[test]
+fn agents_without_datagrams_and_those_that_only_dial_are_members_too() {
+    let first = Agent::start(&[]);
+    let stream = first.companion(&["--stream-only"]);
+    let hidden = [first.companion(&["--dial-only"]), first.companion(&["--dial-only", "--name", "hidden"])];
+    assert!(stream.address.starts_with("tcp://127.0.0.1:"), "{}", stream.address);
+    for agent in [&first, &stream, &hidden[0], &hidden[1]] {
+        for other in [&first, &stream, &hidden[0], &hidden[1]] {
+            agent.sees(&other.id, "alive", SOON);
+        }
+    }
+    let info = hidden[1].json(&["info"]);
+    assert_eq!((&info["address"], &info["bind"]), (&json!(format!("dial-only:{}", hidden[1].id)), &json!(null)));
+    let (code, table, _) = told(&hidden[0].ask(&["members"]));
+    assert_eq!(code, Some(0));
+    assert!(table.contains("dial-only:") && table.contains("tcp://"), "{table}");
+}
+
+#[test]
 fn metadata_set_on_one_is_read_on_the_other() {
     let first = Agent::start(&[]);
     let second = first.companion(&[]);

@@ -84,7 +84,9 @@ pub(crate) struct Handle<R> {
     pub(crate) tasks: Receiver<Infallible>,
     pub(crate) id: NodeId,
     pub(crate) address: NodeAddress,
-    pub(crate) bind_address: SocketAddr,
+    pub(crate) bind_address: Option<SocketAddr>,
+    /// Where the node is bound, if it can reach addresses of that family alone.
+    pub(crate) reach: Option<SocketAddr>,
     pub(crate) max_datagram: usize,
 }
 
@@ -131,8 +133,8 @@ impl<R: Runtime> Cluster<R> {
         &self.handle.address
     }
 
-    /// The address that this node is bound to, UDP and TCP.
-    pub fn bind_address(&self) -> SocketAddr {
+    /// The address that this node is bound to, UDP and TCP, or TCP alone; `None` if connections reach it by other ways.
+    pub fn bind_address(&self) -> Option<SocketAddr> {
         self.handle.bind_address
     }
 
@@ -187,8 +189,9 @@ impl<R: Runtime> Cluster<R> {
     }
 
     async fn join_address(&self, address: NodeAddress) -> Result<Joined, CommandError<JoinFailureReason>> {
-        let bound = self.handle.bind_address;
-        if address.socket_address().is_some_and(|address| !reachable_from(bound, address)) {
+        if let (Some(bound), Some(address)) = (self.handle.reach, address.socket_address())
+            && !reachable_from(bound, address)
+        {
             return Err(CommandError::Refused(JoinFailureReason::Family { bound }));
         }
         self.ask(|reply| Command::Join { address, reply }).await.map_err(|error| match error {

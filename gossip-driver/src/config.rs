@@ -9,6 +9,7 @@ use gossip_core::{ConfigError, KeyRing, NodeId, Plaintext, Value, within};
 use crate::codec::{self, Codec, Postcard};
 use crate::keys::KeyKeeper;
 use crate::resolve::Resolver;
+use crate::transport::{Acceptor, Dialer};
 
 /// Settings of a node. Start from a preset, change what differs, and hand it to
 /// [`Cluster::start`](crate::Cluster::start), which validates the whole.
@@ -38,6 +39,28 @@ pub struct Config {
     pub resolver: Option<Arc<dyn Resolver>>,
     /// Whether the IPv6 addresses of a name come first, and whether `:port` binds all IPv6 interfaces.
     pub prefer_ipv6: bool,
+
+    /// Whether this node lives without datagrams: it binds no UDP socket, advertises `tcp://` addresses, and what others
+    /// send as datagrams travels over connections, dropped where a connection has little room. Nodes with and without
+    /// may be in one cluster.
+    ///
+    /// For networks that carry TCP alone. Each node then has a connection with each, up to `max_connections`; in a
+    /// larger cluster connections are opened and closed all the time.
+    pub stream_only: bool,
+    /// Whether nobody can connect to this node: it listens nowhere, has no UDP socket, and keeps a connection to each
+    /// member that can be connected to, over which others reach it. What it exchanges with another such node goes by way
+    /// of a member that both are connected to. `bind`, `advertise` and `acceptor` are of no use then.
+    ///
+    /// For nodes behind a firewall or a NAT. A cluster needs a node that can be connected to. An eighth of
+    /// `max_connections` is left for other purposes than these connections: in a cluster with more members than the rest,
+    /// some do not reach this node directly.
+    pub dial_only: bool,
+    /// What opens connections in place of the runtime's TCP. With it the node lives without datagrams, as with
+    /// `stream_only`.
+    pub dialer: Option<Arc<dyn Dialer>>,
+    /// What connections come from in place of a TCP listener at `bind`, which is not used then: `advertise` must say
+    /// what the dialers of peers take for this node. With it the node lives without datagrams, as with `stream_only`.
+    pub acceptor: Option<Arc<dyn Acceptor>>,
 
     /// What keeps the keys in [`protocol.keys`](gossip_core::Config::keys) for the next start when they are changed while the node
     /// runs. `None` keeps nothing: a node that starts again has the keys that it is started with.
@@ -125,6 +148,10 @@ impl Config {
             seeds: Vec::new(),
             resolver: None,
             prefer_ipv6: false,
+            stream_only: false,
+            dial_only: false,
+            dialer: None,
+            acceptor: None,
             key_keeper: None,
             dial_timeout: Duration::from_secs(2),
             write_timeout: Duration::from_secs(2),
@@ -241,6 +268,20 @@ impl Config {
         self
     }
 
+    /// Sets what opens connections in place of TCP; see [`Config::dialer`](#structfield.dialer).
+    #[must_use]
+    pub fn dialer(mut self, dialer: impl Dialer) -> Self {
+        self.dialer = Some(Arc::new(dialer));
+        self
+    }
+
+    /// Sets what connections come from in place of TCP; see [`Config::acceptor`](#structfield.acceptor).
+    #[must_use]
+    pub fn acceptor(mut self, acceptor: impl Acceptor) -> Self {
+        self.acceptor = Some(Arc::new(acceptor));
+        self
+    }
+
     /// Sets the keys that packets are sealed with, and what becomes of those that are not sealed.
     #[must_use]
     pub fn keys(mut self, ring: KeyRing, plaintext: Plaintext) -> Self {
@@ -263,6 +304,11 @@ impl Config {
         self
     }
 
+    /// Whether the node is to have a UDP socket.
+    pub(crate) fn has_datagrams(&self) -> bool {
+        !self.stream_only && !self.dial_only && self.dialer.is_none() && self.acceptor.is_none()
+    }
+
     /// Checks every setting and how they fit together. Addresses are checked when the node starts.
     ///
     /// # Errors
@@ -275,6 +321,11 @@ impl Config {
         let longest = ms(600_000);
         let protocol = &self.protocol;
         protocol.validate()?;
+        if self.dial_only && (self.acceptor.is_some() || self.advertise.is_some()) {
+            let reason =
+                "expected neither an acceptor nor an advertise address with it: nobody connects to such a node";
+            return Err(ConfigError { field: "dial_only", reason: reason.to_owned() });
+        }
         within("dial_timeout", &self.dial_timeout, ms(10)..=protocol.join_timeout)?;
         within("write_timeout", &self.write_timeout, ms(10)..=longest)?;
         within("first_frame_timeout", &self.first_frame_timeout, ms(10)..=longest)?;
@@ -315,6 +366,8 @@ macro_rules! setters {
 }
 
 setters! {
+    stream_only: bool,
+    dial_only: bool,
     prefer_ipv6: bool,
     dial_timeout: Duration,
     write_timeout: Duration,
@@ -344,6 +397,8 @@ impl fmt::Debug for Config {
             .field("bind", &self.bind)
             .field("advertise", &self.advertise)
             .field("id", &self.id)
+            .field("stream_only", &self.stream_only)
+            .field("dial_only", &self.dial_only)
             .field("tags", &self.tags)
             .field("seeds", &self.seeds)
             .field("dial_timeout", &self.dial_timeout)
@@ -370,7 +425,8 @@ mod tests {
     #[test]
     fn an_error_names_the_field_and_the_range() {
         type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 20] = [
+        let cases: [(&str, Spoil); 21] = [
+            ("dial_only", |c| (c.dial_only, c.advertise) = (true, Some("10.0.0.1".to_owned()))),
             ("probe_interval", |c| c.protocol.probe_interval = Duration::ZERO),
             ("dial_timeout", |c| c.dial_timeout = c.protocol.join_timeout * 2),
             ("write_timeout", |c| c.write_timeout = Duration::ZERO),

@@ -71,6 +71,11 @@ pub enum StartError {
         /// Where the node was to be bound.
         bound: SocketAddr,
     },
+    /// An acceptor takes the place of the listener, so that there is no address to advertise by itself.
+    #[error(
+        "an acceptor was given and no advertise address; set advertise to what the dialers of peers take for this node"
+    )]
+    NotAdvertised,
     /// The advertise address means all interfaces; peers cannot send there.
     #[error("advertise address {given:?} means all interfaces; set advertise to an address that peers can reach")]
     AdvertiseUnspecified {

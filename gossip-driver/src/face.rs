@@ -6,15 +6,15 @@ pub use crate::Json;
 #[cfg(feature = "messagepack")]
 pub use crate::MessagePack;
 pub use crate::{
-    AddressError, AddressProblem, Answer, Answers, Audience, Backlog, BroadcastInfo, BroadcastOptions, CallbackId,
-    Cause, Codec, CodecError, CodecName, CommandError, Config, ConfigError, Counter, Counts, Criteria, CriteriaProblem,
-    DEFAULT_PORT, DecodeError, DriverStats, DropReason, Encode, Endpoint, Event, Events, ForgetError, ForgetScope,
-    GroupEvent, HandlerError, HandlerSort, Incarnation, Instant, JoinAccepted, JoinError, JoinFailure,
-    JoinFailureReason, JoinReport, Keeping, Key, KeyError, KeyId, KeyKeeper, KeyReport, KeyRing, KeyRingError,
-    KeyStatus, KeyUse, KeysError, Later, LeaveError, LeaveReport, Member, MemberChange, MemberKeys, MemberState,
-    Message, MessageId, MessageKind, MessageType, Messages, Metadata, MetadataError, NoKeys, NodeAddress, NodeId,
-    ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Payload, Phase, PhaseError, Plaintext, Postcard, Raw, Read,
-    Received, RejectReason, Rejected, Reliability, Reply, Request, RequestError, ReservedType, ResolveError, Resolver,
-    Resolving, SeedsError, SendError, Snapshot, StartError, Stats, StopReason, Stranded, Stranding, Suite, Tags, Value,
-    Versions, WebAddress, erased_serde, protocol,
+    Accepting, Acceptor, AddressError, AddressProblem, Answer, Answers, Audience, Backlog, BroadcastInfo,
+    BroadcastOptions, ByteStream, Bytewise, CallbackId, Cause, Codec, CodecError, CodecName, CommandError, Config,
+    ConfigError, Counter, Counts, Criteria, CriteriaProblem, DEFAULT_PORT, DecodeError, Dialer, Dialing, DriverStats,
+    DropReason, Encode, Endpoint, Event, Events, ForgetError, ForgetScope, GroupEvent, HandlerError, HandlerSort,
+    Incarnation, Instant, JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport, Keeping, Key, KeyError,
+    KeyId, KeyKeeper, KeyReport, KeyRing, KeyRingError, KeyStatus, KeyUse, KeysError, Later, LeaveError, LeaveReport,
+    Member, MemberChange, MemberKeys, MemberState, Message, MessageId, MessageKind, MessageType, Messages, Metadata,
+    MetadataError, NoKeys, NodeAddress, NodeId, ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Payload, Phase,
+    PhaseError, Plaintext, Postcard, Raw, Read, Received, RejectReason, Rejected, Reliability, Reply, Request,
+    RequestError, ReservedType, ResolveError, Resolver, Resolving, SeedsError, SendError, Snapshot, StartError, Stats,
+    StopReason, Stranded, Stranding, Suite, Tags, Value, Versions, WebAddress, erased_serde, protocol,
 };

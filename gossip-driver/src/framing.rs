@@ -1,24 +1,54 @@
-//! Messages on a stream: a length of four bytes, big-endian, then the message. No input or output happens here.
+//! Messages on a stream: four bytes, big-endian, of which the first two bits are the kind and the others the length, then
+//! the message. No input or output happens here.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-/// Bytes before each message: its length.
+/// Bytes before each message: its kind and length.
 pub(crate) const PREFIX: usize = 4;
 
 /// Length of the shortest message that can mean anything: an envelope without a body.
 pub(crate) const SHORTEST: usize = 44;
 
+/// No datagram is longer.
+const LONGEST_DATAGRAM: usize = 65_535;
+
+/// Bits of the prefix that are the length.
+const LENGTH_BITS: u32 = 30;
+
 /// Bytes of a message that are kept within its connection. What is longer takes memory of its own, once so much has come.
 const START: usize = 1 << 10;
+
+/// Bytes before a packet that goes by way of another node: what it is, and for whom or from whom.
+pub(crate) const PASS: usize = 17;
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A stream message.
+    Message,
+    /// A datagram that has no other way.
+    Datagram,
+    /// Something for a third node, by way of the receiver.
+    Pass,
+    /// Something from a third node, by way of the sender; or word that it has no way to it.
+    Passed,
+}
+
+/// What came in a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: Kind,
+    pub(crate) bytes: Vec<u8>,
+}
 
 /// A stream that is of no use any more: where the next message begins is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
     #[error("a message of {length} bytes was announced, the limit is {limit}")]
     Oversized { length: usize, limit: usize },
-    #[error("a message of {length} bytes was announced, none is shorter than {SHORTEST}")]
-    Undersized { length: usize },
+    #[error("a message of {length} bytes was announced, none is shorter than {shortest}")]
+    Undersized { length: usize, shortest: usize },
 }
 
 /// Puts messages together from pieces of any size.
@@ -29,6 +59,7 @@ pub(crate) struct FrameReader {
     limit: usize,
     prefix: [u8; PREFIX],
     prefix_filled: usize,
+    kind: Kind,
     /// Length of the message under way, once known.
     length: usize,
     /// Its beginning, as long as nothing more has come.
@@ -41,7 +72,7 @@ impl FrameReader {
     /// Reads messages of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         let (prefix, start) = ([0; PREFIX], [0; START]);
-        Self { limit, prefix, prefix_filled: 0, length: 0, start, body: Vec::new(), filled: 0 }
+        Self { limit, prefix, prefix_filled: 0, kind: Kind::Message, length: 0, start, body: Vec::new(), filled: 0 }
     }
 
     /// Where the next bytes of the stream belong; never empty. Tell with [`filled`](Self::filled) how many were put
@@ -76,12 +107,12 @@ impl FrameReader {
     }
 
     /// The next `count` bytes of the stream were put in the space; the message if that completes one.
-    pub(crate) fn filled(&mut self, count: usize) -> Result<Option<Vec<u8>>, FrameError> {
+    pub(crate) fn filled(&mut self, count: usize) -> Result<Option<Frame>, FrameError> {
         if self.prefix_filled < PREFIX {
             self.prefix_filled += count;
             debug_assert!(self.prefix_filled <= PREFIX, "no more was filled than there was space");
             if self.prefix_filled == PREFIX {
-                self.length = self.announced()?;
+                (self.kind, self.length) = self.announced()?;
             }
             return Ok(None);
         }
@@ -94,15 +125,23 @@ impl FrameReader {
         self.prefix_filled = 0;
         self.filled = 0;
         let body = std::mem::take(&mut self.body);
-        Ok(Some(if length <= START { self.start[..length].to_vec() } else { body }))
+        let bytes = if length <= START { self.start[..length].to_vec() } else { body };
+        Ok(Some(Frame { kind: self.kind, bytes }))
     }
 
-    fn announced(&self) -> Result<usize, FrameError> {
-        let length = usize::try_from(u32::from_be_bytes(self.prefix)).unwrap_or(usize::MAX);
-        if length > self.limit {
-            return Err(FrameError::Oversized { length, limit: self.limit });
+    fn announced(&self) -> Result<(Kind, usize), FrameError> {
+        let prefix = u32::from_be_bytes(self.prefix);
+        let (kind, shortest, limit) = match prefix >> LENGTH_BITS {
+            0 => (Kind::Message, SHORTEST, self.limit),
+            1 => (Kind::Datagram, SHORTEST, self.limit.min(LONGEST_DATAGRAM)),
+            2 => (Kind::Pass, PASS + SHORTEST, PASS + self.limit),
+            _ => (Kind::Passed, PASS, PASS + self.limit),
+        };
+        let length = usize::try_from(prefix & ((1 << LENGTH_BITS) - 1)).unwrap_or(usize::MAX);
+        if length > limit {
+            return Err(FrameError::Oversized { length, limit });
         }
-        if length < SHORTEST { Err(FrameError::Undersized { length }) } else { Ok(length) }
+        if length < shortest { Err(FrameError::Undersized { length, shortest }) } else { Ok((kind, length)) }
     }
 
     /// Whether a message has begun and is not complete: if the stream ends now, it was cut off.
@@ -111,9 +150,16 @@ impl FrameReader {
     }
 }
 
-/// The length that goes before a message.
-pub(crate) fn prefix(length: usize) -> Option<[u8; PREFIX]> {
-    u32::try_from(length).ok().map(u32::to_be_bytes)
+/// What goes before a message of this kind and length.
+pub(crate) fn prefix(kind: Kind, length: usize) -> Option<[u8; PREFIX]> {
+    let length = u32::try_from(length).ok().filter(|length| length >> LENGTH_BITS == 0)?;
+    let kind = match kind {
+        Kind::Message => 0,
+        Kind::Datagram => 1,
+        Kind::Pass => 2,
+        Kind::Passed => 3,
+    };
+    Some((kind << LENGTH_BITS | length).to_be_bytes())
 }
 
 /// Frames on their way out: as many as the writer takes at once, from the first byte that it has not taken yet.
@@ -178,7 +224,7 @@ mod tests {
     const LIMIT: usize = 100_000;
 
     fn framed(message: &[u8]) -> Vec<u8> {
-        let mut bytes = prefix(message.len()).unwrap().to_vec();
+        let mut bytes = prefix(Kind::Message, message.len()).unwrap().to_vec();
         bytes.extend_from_slice(message);
         bytes
     }
@@ -191,7 +237,7 @@ mod tests {
             let count = space.len().min(piece).min(stream.len());
             space[..count].copy_from_slice(&stream[..count]);
             stream = &stream[count..];
-            messages.extend(reader.filled(count)?);
+            messages.extend(reader.filled(count)?.map(|frame| frame.bytes));
             assert!(reader.body.capacity() <= 2 * reader.filled, "memory follows what has arrived");
         }
         Ok(messages)
@@ -211,27 +257,45 @@ mod tests {
     }
 
     #[test]
-    fn four_gibibytes_cost_nothing_but_the_connection() {
+    fn a_gibibyte_costs_nothing_but_the_connection() {
         let mut reader = FrameReader::new(LIMIT);
         let error = read_in(&mut reader, &[0xff; PREFIX], LIMIT).unwrap_err();
-        assert_eq!(error, FrameError::Oversized { length: 0xffff_ffff, limit: LIMIT });
+        assert_eq!(error, FrameError::Oversized { length: 0x3fff_ffff, limit: PASS + LIMIT });
         assert_eq!(reader.body.capacity(), 0);
     }
 
     #[test]
     fn the_limits_are_inclusive() {
-        let announce = |length: usize| read_in(&mut FrameReader::new(LIMIT), &prefix(length).unwrap(), LIMIT);
+        let announce =
+            |length: usize| read_in(&mut FrameReader::new(LIMIT), &prefix(Kind::Message, length).unwrap(), LIMIT);
         assert_eq!(announce(LIMIT), Ok(vec![]));
         assert_eq!(announce(LIMIT + 1), Err(FrameError::Oversized { length: LIMIT + 1, limit: LIMIT }));
         assert_eq!(announce(SHORTEST), Ok(vec![]));
-        assert_eq!(announce(SHORTEST - 1), Err(FrameError::Undersized { length: SHORTEST - 1 }));
-        assert_eq!(announce(0), Err(FrameError::Undersized { length: 0 }));
+        assert_eq!(announce(SHORTEST - 1), Err(FrameError::Undersized { length: SHORTEST - 1, shortest: SHORTEST }));
+        assert_eq!(announce(0), Err(FrameError::Undersized { length: 0, shortest: SHORTEST }));
+    }
+
+    #[test]
+    fn a_datagram_is_told_from_a_message_and_has_its_own_limit() {
+        let mut reader = FrameReader::new(LIMIT);
+        let mut stream = prefix(Kind::Datagram, SHORTEST).unwrap().to_vec();
+        stream.extend([7; SHORTEST]);
+        let mut got = None;
+        for byte in stream {
+            reader.space()[0] = byte;
+            got = reader.filled(1).unwrap();
+        }
+        assert_eq!(got, Some(Frame { kind: Kind::Datagram, bytes: vec![7; SHORTEST] }));
+        let long = prefix(Kind::Datagram, LONGEST_DATAGRAM + 1).unwrap();
+        let error = FrameError::Oversized { length: LONGEST_DATAGRAM + 1, limit: LONGEST_DATAGRAM };
+        assert_eq!(read_in(&mut reader, &long, LIMIT), Err(error));
+        assert_eq!(prefix(Kind::Message, 1 << LENGTH_BITS), None);
     }
 
     #[test]
     fn an_announced_length_takes_memory_only_as_bytes_arrive() {
         let mut reader = FrameReader::new(64 << 20);
-        assert_eq!(read_in(&mut reader, &prefix(64 << 20).unwrap(), LIMIT), Ok(vec![]));
+        assert_eq!(read_in(&mut reader, &prefix(Kind::Message, 64 << 20).unwrap(), LIMIT), Ok(vec![]));
         assert_eq!(reader.capacity(), 0);
         assert_eq!(read_in(&mut reader, &[0; START], LIMIT), Ok(vec![]));
         assert_eq!(reader.capacity(), 2 * START);
@@ -253,7 +317,7 @@ mod tests {
         fn random_bytes_never_panic_nor_exceed_the_limit(stream in prop::collection::vec(any::<u8>(), 0..2_000)) {
             let mut reader = FrameReader::new(1_000);
             if let Ok(messages) = read_in(&mut reader, &stream, 77) {
-                prop_assert!(messages.iter().all(|message| (SHORTEST..=1_000).contains(&message.len())));
+                prop_assert!(messages.iter().all(|message| (PASS..=PASS + 1_000).contains(&message.len())));
             }
         }
 

@@ -66,6 +66,7 @@ mod sockets;
 mod start;
 mod stats;
 mod subscribe;
+mod transport;
 mod udp;
 mod waiting;
 mod web_address;
@@ -103,6 +104,7 @@ pub use runtime::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
 pub use subscribe::{CallbackId, Events};
+pub use transport::{Accepting, Acceptor, ByteStream, Bytewise, Dialer, Dialing};
 pub use udp::{Descriptor, UdpDatagrams, UdpReadiness};
 pub use web_address::WebAddress;
 

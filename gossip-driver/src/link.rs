@@ -19,9 +19,10 @@ use tracing::error;
 
 use crate::NodeAddress;
 use crate::callback::text_of;
-use crate::framing::{FrameError, FrameReader, FrameWriter};
+use crate::framing::{Frame, FrameError, FrameReader, FrameWriter};
 use crate::queue::{Budget, Level, Queued, Reservation};
 use crate::runtime::{Patience, Runtime, within};
+use crate::transport::{Carrier, Transport};
 
 /// How many times as long as a peer may pause within a message it may take for the whole: one that sends a byte now and
 /// then would else hold the memory of its message for ever.
@@ -34,8 +35,8 @@ pub(crate) struct LinkId(pub(crate) u64);
 /// What connections tell the node's task.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// A whole message arrived. Its memory counts until this is dropped.
-    Message { link: LinkId, packet: Vec<u8>, held: Reservation },
+    /// A whole frame arrived. Its memory counts until this is dropped.
+    Message { link: LinkId, frame: Frame, held: Reservation },
     /// The peer will send no more, but may still read.
     PeerClosed { link: LinkId },
     /// Nothing is left to write, and somebody waits for that.
@@ -91,7 +92,7 @@ pub(crate) struct Limits {
 
 /// The ends of a connection's task that it works with; the node's task has the others.
 pub(crate) struct Wires<R> {
-    pub(crate) runtime: R,
+    pub(crate) transport: Transport<R>,
     pub(crate) link: LinkId,
     pub(crate) limits: Limits,
     /// Frames to write. Closed when the connection is to be closed after them.
@@ -106,7 +107,7 @@ pub(crate) struct Wires<R> {
 
 /// Where a connection comes from.
 pub(crate) enum Origin<S> {
-    Accepted(S),
+    Accepted(Carrier<S>),
     Dial(NodeAddress),
 }
 
@@ -143,17 +144,14 @@ async fn until_killed<R: Runtime>(
     }
 }
 
-async fn dial<R: Runtime>(address: &NodeAddress, wires: &Wires<R>) -> io::Result<R::Stream> {
-    let Some(socket) = address.socket_address() else {
-        return Err(io::Error::new(ErrorKind::Unsupported, format!("no connection can be opened to {address}")));
-    };
+async fn dial<R: Runtime>(address: &NodeAddress, wires: &Wires<R>) -> io::Result<Carrier<R::Stream>> {
     let span = wires.limits.dial_timeout;
-    let opened = within(&wires.runtime, span, wires.runtime.connect(socket)).await;
+    let opened = within(&wires.transport.runtime, span, wires.transport.open(address)).await;
     opened.unwrap_or_else(|| Err(io::Error::new(ErrorKind::TimedOut, format!("no connection within {span:?}"))))
 }
 
 /// Reads and writes until both directions are closed or one breaks.
-async fn converse<R: Runtime>(stream: R::Stream, wires: &Wires<R>) -> End {
+async fn converse<R: Runtime>(stream: Carrier<R::Stream>, wires: &Wires<R>) -> End {
     let (read, write) = stream.split();
     let mut frames = FrameWriter::new();
     let reader = pin!(read_all(read, wires));
@@ -164,7 +162,7 @@ async fn converse<R: Runtime>(stream: R::Stream, wires: &Wires<R>) -> End {
         Either::Left((Ok(()), writer)) => writer.await.map_or_else(broken, |()| End::Done),
         Either::Right((Ok(()), reader)) => {
             // The peer has this long to say what it still has to say. What it says then is of use, how it ends is not.
-            let _ = within(&wires.runtime, wires.limits.write_timeout, reader).await;
+            let _ = within(&wires.transport.runtime, wires.limits.write_timeout, reader).await;
             End::Done
         }
     }
@@ -172,7 +170,7 @@ async fn converse<R: Runtime>(stream: R::Stream, wires: &Wires<R>) -> End {
 
 /// Hands in each message that arrives, and waits while the node's task has no room for it.
 async fn read_all<R: Runtime>(mut stream: impl AsyncRead + Unpin, wires: &Wires<R>) -> Result<(), LinkError> {
-    let mut patience = Patience::new(wires.runtime.clone());
+    let mut patience = Patience::new(wires.transport.runtime.clone());
     let mut frames = FrameReader::new(wires.limits.max_message);
     let mut held = wires.budget.reservation();
     let mut begun = None;
@@ -181,7 +179,7 @@ async fn read_all<R: Runtime>(mut stream: impl AsyncRead + Unpin, wires: &Wires<
             return Err(LinkError::ReceiveQueue);
         }
         let in_message = frames.is_in_message();
-        let now = wires.runtime.now();
+        let now = wires.transport.runtime.now();
         begun = in_message.then(|| begun.unwrap_or(now));
         if begun.is_some_and(|begun| now.saturating_duration_since(begun) > wires.limits.read_timeout * WHOLE) {
             return Err(LinkError::ReadTimeout);
@@ -206,9 +204,9 @@ async fn read_all<R: Runtime>(mut stream: impl AsyncRead + Unpin, wires: &Wires<
             let _ = wires.news.send(News::PeerClosed { link: wires.link }).await;
             return Ok(());
         }
-        if let Some(packet) = frames.filled(count)? {
+        if let Some(frame) = frames.filled(count)? {
             let held = std::mem::replace(&mut held, wires.budget.reservation());
-            if wires.news.send(News::Message { link: wires.link, packet, held }).await.is_err() {
+            if wires.news.send(News::Message { link: wires.link, frame, held }).await.is_err() {
                 return Ok(());
             }
         }
@@ -222,7 +220,7 @@ async fn write_all<R: Runtime>(
     wires: &Wires<R>,
 ) -> Result<(), LinkError> {
     let span = wires.limits.write_timeout;
-    let mut patience = Patience::new(wires.runtime.clone());
+    let mut patience = Patience::new(wires.transport.runtime.clone());
     while let Ok(frame) = wires.queue.recv().await {
         frames.push(frame);
         while !frames.is_empty() {

@@ -2,9 +2,13 @@
 
 mod answers;
 mod crowd;
+mod keeping;
+mod relay;
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -12,6 +16,8 @@ use std::time::{Duration, Instant};
 use async_channel::Sender;
 use bytes::Bytes;
 use futures_channel::oneshot;
+use gossip_core::NodeId;
+use smallvec::SmallVec;
 use tracing::debug;
 
 use crate::framing::FrameError;
@@ -19,17 +25,21 @@ use crate::link::{self, End, Limits, LinkError, LinkId, News, Origin, Wires};
 use crate::queue::{Budget, Level, Overflow, Queued};
 use crate::runtime::Runtime;
 use crate::stats::{Counter, Counters, Gauges};
+use crate::transport::{Carrier, Transport};
 use crate::{Config, NodeAddress};
 
 use answers::{Awaited, Owed};
 use crowd::Crowd;
+use keeping::Keeping;
 
-/// Addresses of closed incoming connections that are remembered; the oldest news of them is worth the least.
-const CLOSED_REMEMBERED: usize = 4_096;
+pub(crate) use relay::{Inner, Parcel};
+
+/// Bytes that may wait for a peer for a datagram to join them: behind more it would come too late.
+const DATAGRAM_ROOM: usize = 128 << 10;
 
 /// The connections of a node, as its task sees them.
 pub(crate) struct Links<R: Runtime> {
-    runtime: R,
+    transport: Transport<R>,
     settings: Settings,
     counters: Arc<Counters>,
     news: Sender<News>,
@@ -42,10 +52,10 @@ pub(crate) struct Links<R: Runtime> {
     routes: HashMap<NodeAddress, LinkId>,
     /// Incoming links without a valid message, the oldest first.
     unproven: BTreeSet<LinkId>,
-    /// Incoming connections that ended not long ago: nobody listens at their addresses.
-    closed: HashMap<NodeAddress, Instant>,
     awaited: Awaited,
     crowd: Crowd,
+    /// What a node that only dials keeps connections to.
+    keeping: Option<Keeping>,
     /// Somebody waits for a link that has nothing to write any more.
     is_crowded: Arc<AtomicBool>,
     incoming: usize,
@@ -60,7 +70,7 @@ struct Settings {
     link: Limits,
     first_frame_timeout: Duration,
     idle_timeout: Duration,
-    remember_closed: Duration,
+    doubtful: Duration,
     max_connections: usize,
     max_unproven: usize,
     link_queue: usize,
@@ -68,12 +78,16 @@ struct Settings {
 }
 
 struct Link {
-    address: NodeAddress,
+    peer: Peer,
+    /// The member that only dials and is reached over it.
+    owner: Option<NodeId>,
     direction: Direction,
     /// When it was accepted or its dial began.
     opened: Instant,
     /// When a message was last received or queued, or the link began to close.
     used: Instant,
+    /// When something last came over it, or it was opened.
+    heard: Instant,
     /// When a message was last queued.
     sent: Option<Instant>,
     queued: Level,
@@ -85,6 +99,15 @@ struct Link {
 enum Direction {
     Incoming,
     Outgoing,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    /// Where answers go.
+    pub(crate) address: NodeAddress,
+    /// Where the connection comes from, if it was accepted and that is known.
+    remote: Option<SocketAddr>,
 }
 
 /// What holds a connection's task at work. Dropping the queue makes it finish, dropping the kill ends it at once.
@@ -111,14 +134,14 @@ pub(crate) struct Unreachable;
 
 impl<R: Runtime> Links<R> {
     pub(crate) fn new(
-        runtime: R,
+        transport: Transport<R>,
         config: &Config,
         counters: Arc<Counters>,
         news: Sender<News>,
         tasks: Sender<Infallible>,
     ) -> Self {
         Self {
-            runtime,
+            transport,
             settings: Settings::of(config),
             counters,
             news,
@@ -128,9 +151,9 @@ impl<R: Runtime> Links<R> {
             table: HashMap::new(),
             routes: HashMap::new(),
             unproven: BTreeSet::new(),
-            closed: HashMap::new(),
             awaited: Awaited::default(),
             crowd: Crowd::default(),
+            keeping: config.dial_only.then(|| Keeping::new(config)),
             is_crowded: Arc::default(),
             incoming: 0,
             outgoing: 0,
@@ -140,17 +163,8 @@ impl<R: Runtime> Links<R> {
     }
 
     /// Takes in a connection that a peer has opened.
-    pub(crate) fn accept(&mut self, now: Instant, stream: R::Stream, address: NodeAddress) {
+    pub(crate) fn accept(&mut self, now: Instant, stream: Carrier<R::Stream>, remote: Option<SocketAddr>) {
         self.counters.count(Counter::ConnectionsAccepted);
-        if let Some(&stale) = self.routes.get(&address) {
-            if self.table.get(&stale).is_some_and(|link| link.direction == Direction::Outgoing) {
-                self.counters.count(Counter::ConnectionsRefused);
-                debug!(%address, "refused a connection from an address that this node is connected to");
-                return;
-            }
-            // The peer uses the port again, so its earlier connection is gone.
-            self.kill(stale);
-        }
         let crowded =
             self.unproven.len() >= self.settings.max_unproven || self.incoming >= self.settings.max_connections;
         if crowded && let Some(&oldest) = self.unproven.first() {
@@ -159,32 +173,28 @@ impl<R: Runtime> Links<R> {
         }
         if !self.make_room(now, Direction::Incoming) {
             self.counters.count(Counter::ConnectionsRefused);
-            debug!(%address, limit = self.settings.max_connections, "refused a connection: too many are open");
+            debug!(?remote, limit = self.settings.max_connections, "refused a connection: too many are open");
             return;
         }
-        let id = self.open(now, Origin::Accepted(stream), address, Direction::Incoming, Level::default());
+        let peer = Peer { address: NodeAddress::Accepted(self.last_id + 1), remote };
+        let id = self.open(now, Origin::Accepted(stream), peer, Level::default());
         self.unproven.insert(id);
     }
 
     /// Queues a frame, length included, for the link to `to`, which is opened if need be, once there is room for it.
-    ///
-    /// `is_listening` tells whether `to` is known as an address where a node listens; it is asked only about addresses
-    /// that a connection came from.
-    pub(crate) fn send(
-        &mut self,
-        now: Instant,
-        to: &NodeAddress,
-        frame: Bytes,
-        is_listening: impl FnOnce() -> bool,
-    ) -> Result<(), Unreachable> {
+    pub(crate) fn send(&mut self, now: Instant, to: &NodeAddress, frame: Bytes) -> Result<(), Unreachable> {
         let id = match self.routes.get(to).copied() {
             Some(id) => id,
-            None if self.is_gone(now, to, is_listening) => return Err(Unreachable),
+            None if let Some(target) = self.is_for_relay(to) => return self.pass(now, target, Inner::Message, &frame),
+            None if !to.can_be_dialled() => {
+                self.counters.count(Counter::RepliesToClosed);
+                return Err(Unreachable);
+            }
             // Nobody overtakes those who wait already.
             None if !self.crowd.is_empty() || !self.make_room(now, Direction::Outgoing) => {
                 return self.hold(now, to, frame);
             }
-            None => self.open(now, Origin::Dial(to.clone()), to.clone(), Direction::Outgoing, Level::default()),
+            None => self.dial(now, to, Level::default()),
         };
         let Some(link) = self.table.get_mut(&id) else { return Err(Unreachable) };
         let State::Open { queue, .. } = &link.wires else { return Err(Unreachable) };
@@ -211,6 +221,32 @@ impl<R: Runtime> Links<R> {
         }
     }
 
+    /// Queues a datagram, as a frame, for the link to `to`, which is opened if need be. It is dropped where there is
+    /// little room, and nobody is told.
+    pub(crate) fn send_datagram(&mut self, now: Instant, to: &NodeAddress, frame: Bytes) {
+        let id = match self.routes.get(to).copied() {
+            Some(id) => Some(id),
+            None if let Some(target) = self.is_for_relay(to) => {
+                // Nobody is told of a datagram that is lost.
+                let _ = self.pass(now, target, Inner::Datagram, &frame);
+                return;
+            }
+            None if !to.can_be_dialled() || !self.crowd.is_empty() => None,
+            None => self.make_room(now, Direction::Outgoing).then(|| self.dial(now, to, Level::default())),
+        };
+        let link = id.and_then(|id| self.table.get_mut(&id));
+        if let Some(Link { wires: State::Open { queue, .. }, queued, used, .. }) = link {
+            let room = DATAGRAM_ROOM.min(self.settings.link_queue);
+            if let Ok(frame) = Queued::new(frame, (queued, room), (&self.queued, self.settings.total_queue)) {
+                *used = now;
+                // A task that has ended in between has lost it.
+                let _ = queue.try_send(frame);
+                return;
+            }
+        }
+        self.counters.count(Counter::LinkDatagramsDropped);
+    }
+
     /// Whether a frame of this size could be queued for `to`.
     pub(crate) fn has_room(&self, to: &NodeAddress, size: usize) -> bool {
         let link = self.routes.get(to).and_then(|id| self.table.get(id));
@@ -219,34 +255,20 @@ impl<R: Runtime> Links<R> {
         waiting + size <= self.settings.link_queue && self.queued.bytes() + size <= self.settings.total_queue
     }
 
-    /// Whether this is where a connection came from that is closed.
-    fn is_gone(&mut self, now: Instant, to: &NodeAddress, is_listening: impl FnOnce() -> bool) -> bool {
-        let Some(&since) = self.closed.get(to) else { return false };
-        let recent = now.saturating_duration_since(since) < self.settings.remember_closed;
-        if recent && !is_listening() {
-            self.counters.count(Counter::RepliesToClosed);
-            return true;
-        }
-        self.closed.remove(to);
-        false
+    /// Begins a link to this address, on whose account `queued` is.
+    fn dial(&mut self, now: Instant, to: &NodeAddress, queued: Level) -> LinkId {
+        self.open(now, Origin::Dial(to.clone()), Peer::at(to.clone()), queued)
     }
 
-    /// Begins a link, on whose account `queued` is.
-    fn open(
-        &mut self,
-        now: Instant,
-        origin: Origin<R::Stream>,
-        address: NodeAddress,
-        direction: Direction,
-        queued: Level,
-    ) -> LinkId {
+    fn open(&mut self, now: Instant, origin: Origin<R::Stream>, peer: Peer, queued: Level) -> LinkId {
+        let direction = if matches!(origin, Origin::Dial(_)) { Direction::Outgoing } else { Direction::Incoming };
         self.last_id += 1;
         let id = LinkId(self.last_id);
         // Bounded in bytes: what is in it was admitted by both levels.
         let (queue, frames) = async_channel::unbounded();
         let (kill, killed) = oneshot::channel();
         let wires = Wires {
-            runtime: self.runtime.clone(),
+            transport: self.transport.clone(),
             link: id,
             limits: self.settings.link,
             queue: frames,
@@ -256,15 +278,17 @@ impl<R: Runtime> Links<R> {
             news: self.news.clone(),
         };
         let task = self.tasks.clone();
-        self.runtime.spawn(async move {
+        self.transport.runtime.spawn(async move {
             link::run(origin, wires, killed).await;
             drop(task);
         });
         let wires = State::Open { queue, kill };
         let (used, sent, owed) = (now, None, Owed::nothing(now));
-        self.table
-            .insert(id, Link { address: address.clone(), direction, opened: now, used, sent, queued, owed, wires });
-        self.routes.insert(address, id);
+        self.routes.insert(peer.address.clone(), id);
+        self.table.insert(
+            id,
+            Link { peer, owner: None, direction, opened: now, used, heard: now, sent, queued, owed, wires },
+        );
         match direction {
             Direction::Incoming => self.incoming += 1,
             Direction::Outgoing => {
@@ -277,14 +301,15 @@ impl<R: Runtime> Links<R> {
         id
     }
 
-    /// A message arrived over this link: the address that answers go to. `None` if the link was given up.
-    pub(crate) fn received(&mut self, now: Instant, id: LinkId) -> Option<NodeAddress> {
+    /// A message arrived over this link: from whom. `None` if the link was given up.
+    pub(crate) fn received(&mut self, now: Instant, id: LinkId) -> Option<Peer> {
         self.counters.count(Counter::FramesReceived);
         let link = self.table.get_mut(&id).filter(|link| !matches!(link.wires, State::Killed))?;
+        link.heard = now;
         if matches!(link.wires, State::Open { .. }) {
             link.used = now;
         }
-        Some(link.address.clone())
+        Some(link.peer.clone())
     }
 
     /// Acts on what the protocol made of a message from this link.
@@ -297,11 +322,21 @@ impl<R: Runtime> Links<R> {
             Verdict::Garbage => {
                 self.counters.count(Counter::LinksRejected);
                 if let Some(link) = self.table.get(&id) {
-                    let address = &link.address;
-                    debug!(%address, "closed a connection: it carries something else than this protocol");
+                    debug!(peer = %link.peer, "closed a connection: it carries something else than this protocol");
                 }
                 self.kill(id);
             }
+        }
+    }
+
+    /// Ends the link to an address from which nothing came for so long, if there is one: a connection may be dead while
+    /// its node is well, and what is sent next opens another.
+    pub(crate) fn renew(&mut self, now: Instant, to: &NodeAddress, silence: Duration) {
+        let Some(&id) = self.routes.get(to) else { return };
+        if self.table.get(&id).is_some_and(|link| now.saturating_duration_since(link.heard) >= silence) {
+            self.counters.count(Counter::LinksSilent);
+            debug!(address = %to, "closed a connection: its peer is suspected, and nothing came over it lately");
+            self.kill(id);
         }
     }
 
@@ -310,35 +345,36 @@ impl<R: Runtime> Links<R> {
         self.close(now, id);
     }
 
-    /// The link is gone. Returns its address if something that was sent over it may not have arrived, or if an answer
-    /// was to come over it.
-    pub(crate) fn ended(&mut self, now: Instant, id: LinkId, end: &End) -> Option<NodeAddress> {
+    /// The link is gone. Returns the addresses it led to if something that was sent over it may not have arrived, or if
+    /// an answer was to come over it.
+    pub(crate) fn ended(&mut self, now: Instant, id: LinkId, end: &End) -> SmallVec<[NodeAddress; 2]> {
         let was_killed = self.table.get(&id).is_none_or(|link| matches!(link.wires, State::Killed));
         let was_unproven = self.unproven.contains(&id);
-        self.detach(now, id);
-        let link = self.table.remove(&id)?;
+        self.detach(id);
+        let Some(link) = self.table.remove(&id) else { return SmallVec::new() };
         if self.table.is_empty() {
             self.next_sweep = None;
         }
-        let address = link.address;
-        let lost_answers = self.has_lost_answers(&address).then(|| address.clone());
-        match end {
-            _ if was_killed => lost_answers,
-            End::Done | End::Killed => lost_answers,
+        self.look_after(now, &link);
+        let is_doubtful = match end {
+            _ if was_killed => false,
+            End::Done | End::Killed => false,
             End::NotOpened(error) => {
-                self.counters.count(Counter::DialFailures);
-                debug!(%address, %error, "cannot connect");
-                Some(address)
+                let is_dial = link.direction == Direction::Outgoing;
+                self.counters.count(if is_dial { Counter::DialFailures } else { Counter::HandshakeFailures });
+                debug!(peer = %link.peer, %error, incoming = !is_dial, "a connection could not be made");
+                is_dial
             }
             End::Broken { error, unsent } => {
                 self.count_breakage(error, was_unproven);
-                debug!(%address, %error, incoming = link.direction == Direction::Incoming, "a connection broke");
+                debug!(peer = %link.peer, %error, incoming = link.direction == Direction::Incoming, "a connection broke");
                 // What was written shortly before may not have arrived either.
-                let doubtful =
-                    link.sent.is_some_and(|at| now.saturating_duration_since(at) < self.settings.remember_closed);
-                lost_answers.or((*unsent || doubtful).then_some(address))
+                *unsent || link.sent.is_some_and(|at| now.saturating_duration_since(at) < self.settings.doubtful)
             }
-        }
+        };
+        let mut lost: SmallVec<_> = link.addresses().filter(|to| is_doubtful || self.has_lost_answers(to)).collect();
+        lost.extend(self.no_relay_any_more(&link.peer.address));
+        lost
     }
 
     fn count_breakage(&self, error: &LinkError, was_unproven: bool) {
@@ -355,16 +391,11 @@ impl<R: Runtime> Links<R> {
         });
     }
 
-    /// A node is said to listen at this address, whatever came from there before.
-    pub(crate) fn expect_listener(&mut self, address: &NodeAddress) {
-        self.closed.remove(address);
-    }
-
     /// When [`sweep`](Self::sweep) has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let oldest = self.unproven.first().and_then(|id| self.table.get(id));
         let first_frame = oldest.map(|link| link.opened + self.settings.first_frame_timeout);
-        [first_frame, self.next_sweep, self.crowd.check_at].into_iter().flatten().min()
+        [first_frame, self.next_sweep, self.crowd.check_at, self.keep_deadline()].into_iter().flatten().min()
     }
 
     /// Closes what was silent for too long.
@@ -384,7 +415,8 @@ impl<R: Runtime> Links<R> {
         let due: Vec<LinkId> =
             self.table.iter().filter(|(_, link)| self.idle_at(link) <= now).map(|(&id, _)| id).collect();
         for id in due {
-            let is_needed = self.table.get(&id).is_some_and(|link| self.is_needed(now, link));
+            let is_needed =
+                self.table.get(&id).is_some_and(|link| self.is_needed(now, link) || self.is_kept(now, link));
             match self.table.get_mut(&id) {
                 // Waiting for an answer is a use of it.
                 Some(link) if is_needed && matches!(link.wires, State::Open { .. }) => link.used = now,
@@ -419,7 +451,7 @@ impl<R: Runtime> Links<R> {
             let is_idle = link.queued.bytes() == 0 && !self.is_needed(now, link);
             link.direction == direction && matches!(link.wires, State::Open { .. }) && is_idle
         });
-        let Some((&id, link)) = open.min_by_key(|(_, link)| link.used) else { return false };
+        let Some((&id, link)) = open.min_by_key(|(_, link)| (self.is_kept(now, link), link.used)) else { return false };
         let used = link.used;
         self.counters.count(Counter::IdleClosed);
         self.close(used, id);
@@ -428,7 +460,7 @@ impl<R: Runtime> Links<R> {
 
     /// Lets a link finish what is queued and then close.
     fn close(&mut self, now: Instant, id: LinkId) {
-        self.detach(now, id);
+        self.detach(id);
         if let Some(link) = self.table.get_mut(&id) {
             link.used = now;
             if let State::Open { kill, .. } = std::mem::replace(&mut link.wires, State::Killed) {
@@ -439,37 +471,46 @@ impl<R: Runtime> Links<R> {
 
     /// Ends a link at once.
     fn kill(&mut self, id: LinkId) {
-        let now = self.runtime.now();
-        self.detach(now, id);
+        self.detach(id);
         if let Some(link) = self.table.get_mut(&id) {
             link.wires = State::Killed;
         }
     }
 
     /// Takes an open link out of the routes and the limits; its task is still at work.
-    fn detach(&mut self, now: Instant, id: LinkId) {
+    fn detach(&mut self, id: LinkId) {
         self.unproven.remove(&id);
         let Some(link) = self.table.get(&id).filter(|link| matches!(link.wires, State::Open { .. })) else { return };
-        if self.routes.get(&link.address) == Some(&id) {
-            self.routes.remove(&link.address);
+        for address in link.addresses() {
+            if self.routes.get(&address) == Some(&id) {
+                self.routes.remove(&address);
+            }
         }
         match link.direction {
             Direction::Outgoing => self.outgoing -= 1,
-            Direction::Incoming => {
-                self.incoming -= 1;
-                let address = link.address.clone();
-                self.remember_closed(now, address);
-            }
+            Direction::Incoming => self.incoming -= 1,
         }
     }
+}
 
-    fn remember_closed(&mut self, now: Instant, address: NodeAddress) {
-        if self.closed.len() >= CLOSED_REMEMBERED {
-            let span = self.settings.remember_closed;
-            self.closed.retain(|_, since| now.saturating_duration_since(*since) < span);
-        }
-        if self.closed.len() < CLOSED_REMEMBERED {
-            self.closed.insert(address, now);
+impl Link {
+    /// Under what it is found.
+    fn addresses(&self) -> impl Iterator<Item = NodeAddress> + use<> {
+        [self.peer.address.clone()].into_iter().chain(self.owner.map(NodeAddress::DialOnly))
+    }
+}
+
+impl Peer {
+    pub(crate) fn at(address: NodeAddress) -> Self {
+        Self { address, remote: None }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.remote {
+            Some(remote) => remote.fmt(f),
+            None => self.address.fmt(f),
         }
     }
 }
@@ -485,7 +526,7 @@ impl Settings {
             },
             first_frame_timeout: config.first_frame_timeout,
             idle_timeout: config.idle_timeout,
-            remember_closed: config.protocol.join_timeout,
+            doubtful: config.protocol.join_timeout,
             max_connections: config.max_connections,
             max_unproven: config.max_unproven,
             link_queue: config.link_queue_bytes,

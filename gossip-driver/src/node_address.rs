@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use gossip_core::NodeId;
 use serde::de::Error as _;
+use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{AddressError, AddressProblem, WebAddress};
@@ -30,6 +31,9 @@ pub enum NodeAddress {
     Web(WebAddress),
     /// Nowhere: this node is reached over connections that it opens itself.
     DialOnly(NodeId),
+    /// The other end of a connection that was accepted, by a number that is not used again. It means something at this
+    /// node alone and never travels.
+    Accepted(u64),
 }
 
 impl NodeAddress {
@@ -37,7 +41,7 @@ impl NodeAddress {
     pub fn socket_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Socket(address) | Self::Stream(address) => Some(*address),
-            Self::Web(_) | Self::DialOnly(_) => None,
+            Self::Web(_) | Self::DialOnly(_) | Self::Accepted(_) => None,
         }
     }
 
@@ -48,7 +52,7 @@ impl NodeAddress {
 
     /// Whether a connection can be opened to it.
     pub fn can_be_dialled(&self) -> bool {
-        !matches!(self, Self::DialOnly(_))
+        !matches!(self, Self::DialOnly(_) | Self::Accepted(_))
     }
 }
 
@@ -71,6 +75,7 @@ impl fmt::Display for NodeAddress {
             Self::Stream(address) => write!(f, "{STREAM}{address}"),
             Self::Web(address) => address.fmt(f),
             Self::DialOnly(id) => write!(f, "{DIAL_ONLY}{id}"),
+            Self::Accepted(number) => write!(f, "accepted:{number}"),
         }
     }
 }
@@ -123,6 +128,9 @@ impl Serialize for NodeAddress {
             Self::Stream(SocketAddr::V6(address)) => Wire::StreamV6(*address),
             Self::Web(address) => Wire::Web(Cow::Borrowed(address.as_str())),
             Self::DialOnly(id) => Wire::DialOnly(*id),
+            Self::Accepted(_) => {
+                return Err(S::Error::custom("a connection that was accepted is no address for others"));
+            }
         };
         wire.serialize(serializer)
     }
@@ -196,6 +204,11 @@ mod tests {
         assert_eq!(bytes("ws://a"), [4, 6, b'w', b's', b':', b'/', b'/', b'a']);
         let id = bytes("dial-only:01000000-0000-0000-0000-000000000002");
         assert_eq!(id, [5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]);
+    }
+
+    #[test]
+    fn a_connection_that_was_accepted_does_not_travel() {
+        assert!(postcard::to_allocvec(&NodeAddress::Accepted(7)).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The task of a node: what arrived, then commands, then timers, then what is to be sent, then what is to be told.
 
+mod frames;
 mod keys;
 mod messages;
 mod verdict;
@@ -15,9 +16,8 @@ use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use futures_util::{FutureExt, Stream};
-use gossip_core::{Channel, KeyId, Node, Phase, PhaseError};
+use gossip_core::{Channel, Node, Phase, PhaseError};
 use tracing::{Level, Span, enabled, error, info, info_span};
-use zeroize::Zeroize;
 
 use crate::callback::text_of;
 use crate::command::Command;
@@ -25,11 +25,11 @@ use crate::keys::trouble::Troubles;
 use crate::link::News;
 use crate::links::Links;
 use crate::pump::messages::Traffic;
-use crate::pump::verdict::{may_hold_key, verdict};
 use crate::report::{self, Report};
 use crate::seeds::SeedWord;
 use crate::shared::{Running, Shared, Status};
-use crate::sockets::{Acceptor, Mailbox, Received, Sent};
+use crate::sockets::{Entrance, Mailbox, Porter, Received, Sent};
+use crate::transport::Transport;
 use crate::waiting::Waiting;
 use crate::{Config, Event, NodeAddress, Runtime, Snapshot, StopReason, Timer};
 
@@ -75,9 +75,11 @@ pub(crate) struct Parts<R: Runtime> {
     pub(crate) clock: Clock,
     pub(crate) node: Node<NodeAddress>,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) datagrams: R::Datagrams,
-    pub(crate) listener: R::Listener,
-    pub(crate) bound: SocketAddr,
+    pub(crate) datagrams: Option<R::Datagrams>,
+    /// `None` for a node that nobody connects to.
+    pub(crate) entrance: Option<Entrance<R>>,
+    pub(crate) transport: Transport<R>,
+    pub(crate) bound: Option<SocketAddr>,
     /// Closed when the last handle is dropped.
     pub(crate) commands: Receiver<Command>,
     pub(crate) seed_words: Sender<SeedWord>,
@@ -92,7 +94,7 @@ pub(crate) struct Pump<R: Runtime> {
     node: Node<NodeAddress>,
     shared: Arc<Shared>,
     mailbox: Mailbox<R>,
-    acceptor: Acceptor<R>,
+    porter: Porter<R>,
     links: Links<R>,
     news: Pin<Box<Receiver<News>>>,
     /// `None` once the last handle is dropped.
@@ -140,7 +142,7 @@ impl<R: Runtime> Pump<R> {
         let Parts { runtime, clock, node, shared, tasks, .. } = parts;
         let (news_sender, news) = async_channel::bounded(NEWS);
         let counters = Arc::clone(&shared.counters);
-        let links = Links::new(runtime.clone(), config, Arc::clone(&counters), news_sender, tasks);
+        let links = Links::new(parts.transport, config, Arc::clone(&counters), news_sender, tasks);
         let now = runtime.now();
         let timer = runtime.timer(now);
         let span = info_span!("gossip", node = %node.id());
@@ -149,7 +151,7 @@ impl<R: Runtime> Pump<R> {
             clock,
             shared,
             mailbox: Mailbox::new(parts.datagrams, parts.bound, Arc::clone(&counters)),
-            acceptor: Acceptor::new(parts.listener, counters),
+            porter: Porter::new(parts.entrance, counters),
             links,
             news: Box::pin(news),
             commands: Some(Box::pin(parts.commands)),
@@ -233,8 +235,8 @@ impl<R: Runtime> Pump<R> {
 
     fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         for _ in 0..ACCEPTS {
-            match self.acceptor.accept(cx, now) {
-                Some((stream, address)) => self.links.accept(now, stream, NodeAddress::Socket(address)),
+            match self.porter.accept(cx, now) {
+                Some((stream, remote)) => self.links.accept(now, stream, remote),
                 None => return false,
             }
         }
@@ -254,19 +256,8 @@ impl<R: Runtime> Pump<R> {
     fn hear(&mut self, now: Instant, news: News) {
         let time = self.clock.read(now);
         match news {
-            News::Message { link, mut packet, held } => {
-                let Some(from) = self.links.received(now, link) else { return };
-                let before = self.node.stats();
-                let claimed = KeyId::claimed_by(&packet);
-                self.node.handle_message(time, from.clone(), &mut packet);
-                let after = self.node.stats();
-                report::log_drops(&from, &before, &after);
-                let keys = self.node.config().keys.as_ref();
-                self.troubles.look_at(now, (&from, claimed), keys, (&before, &after));
-                self.links.judge(link, verdict(&before, &after));
-                if keys.is_some() && may_hold_key(&packet, &before, &after) {
-                    packet.zeroize();
-                }
+            News::Message { link, frame, held } => {
+                self.take_frame(now, link, frame);
                 // The memory of the message counts until here.
                 drop(held);
             }
@@ -274,7 +265,7 @@ impl<R: Runtime> Pump<R> {
             News::Drained => {}
             News::PeerClosed { link } => self.links.peer_closed(now, link),
             News::Ended { link, end } => {
-                if let Some(address) = self.links.ended(now, link, &end) {
+                for address in self.links.ended(now, link, &end) {
                     self.node.handle_unreachable(time, &address);
                 }
             }
@@ -299,13 +290,10 @@ impl<R: Runtime> Pump<R> {
     fn carry_out(&mut self, now: Instant, command: Command) {
         let time = self.clock.read(now);
         match command {
-            Command::Join { address, reply } => {
-                self.links.expect_listener(&address);
-                match self.node.join(time, address.clone()) {
-                    Ok(()) => self.waiting.join(address, reply),
-                    Err(error) => self.waiting.ready(reply, Err(error)),
-                }
-            }
+            Command::Join { address, reply } => match self.node.join(time, address.clone()) {
+                Ok(()) => self.waiting.join(address, reply),
+                Err(error) => self.waiting.ready(reply, Err(error)),
+            },
             Command::Leave { reply } => match self.node.leave(time) {
                 Ok(()) => self.waiting.leave(reply),
                 Err(PhaseError::Leaving) if self.node.phase() == Phase::Leaving => self.waiting.leave(reply),
@@ -342,9 +330,6 @@ impl<R: Runtime> Pump<R> {
 
     fn take_seeds(&mut self, cx: &mut Context<'_>, now: Instant) {
         while let Poll::Ready(Some(addresses)) = self.seed_addresses.as_mut().poll_next(cx) {
-            for address in &addresses {
-                self.links.expect_listener(address);
-            }
             self.node.set_seeds(self.clock.read(now), addresses);
         }
     }
@@ -366,6 +351,7 @@ impl<R: Runtime> Pump<R> {
             for address in self.links.give_up(now) {
                 self.node.handle_unreachable(time, &address);
             }
+            self.keep_links(now);
         }
         if self.leave_by.is_some_and(|at| at <= now) {
             self.stop = Some(StopReason::Dropped);
@@ -391,15 +377,11 @@ impl<R: Runtime> Pump<R> {
                 return false;
             };
             match transmit.channel {
-                Channel::Datagram => {
-                    let sockets = transmit.to.iter().filter_map(NodeAddress::socket_address);
-                    self.mailbox.hold(sockets.collect());
-                }
+                Channel::Datagram => self.send_datagram(now, transmit.to),
                 Channel::Stream => {
                     let frame = self.mailbox.take_frame();
                     for to in transmit.to {
-                        let is_listening = || self.node.members().any(|member| member.address == to);
-                        if self.links.send(now, &to, frame.clone(), is_listening).is_err() {
+                        if self.links.send(now, &to, frame.clone()).is_err() {
                             self.node.handle_unreachable(time, &to);
                         }
                     }
@@ -445,6 +427,13 @@ impl<R: Runtime> Pump<R> {
         match event {
             Event::JoinAccepted { address, .. } => drop(self.seed_words.try_send(SeedWord::Accepted(address.clone()))),
             Event::JoinFailed { address, .. } => drop(self.seed_words.try_send(SeedWord::Failed(address.clone()))),
+            Event::Member(change) => self.mind_links(&change.member),
+            Event::Missed { .. } if self.links.is_keeping() => {
+                let now = self.runtime.now();
+                for member in self.node.members().filter(|member| member.state.is_live()) {
+                    self.links.keep(now, &member.address);
+                }
+            }
             Event::Left { .. } if self.commands.is_none() => self.stop = Some(StopReason::Dropped),
             _ => {}
         }
@@ -456,7 +445,7 @@ impl<R: Runtime> Pump<R> {
             self.node.poll_timeout().and_then(|at| self.clock.deadline(at)),
             self.links.deadline(),
             self.mailbox.deadline(),
-            self.acceptor.deadline(),
+            self.porter.deadline(),
             self.leave_by,
             self.traffic.losses.deadline(),
             self.is_picture_old().then_some(self.picture_at),

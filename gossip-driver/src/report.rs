@@ -1,6 +1,7 @@
 //! What a node writes to the log about its cluster.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 
 use gossip_core::{Cause, DropReason, JoinError, MemberState, Stats};
 use tracing::{debug, error, info, warn};
@@ -64,7 +65,7 @@ impl Report {
 }
 
 /// Logs what the node dropped of a packet.
-pub(crate) fn log_drops(from: &NodeAddress, before: &Stats, after: &Stats) {
+pub(crate) fn log_drops(from: &dyn Display, before: &Stats, after: &Stats) {
     for &reason in DropReason::ALL {
         if after.dropped(reason) > before.dropped(reason) {
             debug!(%from, reason = reason.name(), "dropped a packet or a part of it");

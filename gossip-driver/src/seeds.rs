@@ -41,7 +41,8 @@ pub(crate) struct SeedWires<R> {
     pub(crate) words: Receiver<SeedWord>,
     /// Where the addresses go: the newest list replaces one that was not read. Closed when the node stops.
     pub(crate) addresses: Sender<Vec<NodeAddress>>,
-    pub(crate) bound: SocketAddr,
+    /// Where the node is bound, if it can reach addresses of that family alone.
+    pub(crate) bound: Option<SocketAddr>,
     pub(crate) advertised: NodeAddress,
 }
 
@@ -210,12 +211,15 @@ impl<R: Runtime> Keeper<R> {
     fn tell(&self) {
         let SeedWires { bound, advertised, .. } = &self.wires;
         let mut addresses: Vec<NodeAddress> = Vec::new();
-        let own = [Some(*bound), advertised.socket_address()];
+        let own = [*bound, advertised.socket_address()];
         for address in self.seeds.iter().flat_map(|seed| &seed.addresses) {
             let socket = address.socket_address();
-            if socket.is_some_and(|socket| !reachable_from(*bound, socket)) {
+            let is_own = socket.is_some() && own.contains(&socket);
+            if let (Some(bound), Some(socket)) = (bound, socket)
+                && !reachable_from(*bound, socket)
+            {
                 debug!(%address, %bound, "left out a seed's address: it is of another family than this node's");
-            } else if !own.contains(&socket) && !addresses.contains(address) {
+            } else if !is_own && !addresses.contains(address) {
                 addresses.push(address.clone());
             }
         }

@@ -1,18 +1,22 @@
 //! The node's own two sockets: datagrams in and out, and connections that come in. Their errors end here.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use async_channel::Receiver;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures_util::Stream as _;
 use smallvec::SmallVec;
 use tracing::{debug, warn};
 
 use crate::address::{for_family, unmapped};
-use crate::framing::{PREFIX, prefix};
+use crate::framing::{Kind, PREFIX, prefix};
 use crate::stats::{Counter, Counters};
+use crate::transport::{ByteStream, Carrier};
 use crate::{Batch, Datagrams, Listener, Runtime};
 
 /// No datagram is longer.
@@ -28,9 +32,13 @@ const LOST_AFTER: u32 = 100;
 /// Connections in a row that may be gone before they are accepted; then others get their turn.
 const LOST_IN_A_ROW: u32 = 16;
 
+/// What a batch is for before there was one.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// The UDP socket, and the one packet on its way to it.
 pub(crate) struct Mailbox<R: Runtime> {
-    socket: R::Datagrams,
+    /// `None` for a node without datagrams.
+    socket: Option<R::Datagrams>,
     is_ipv6: bool,
     counters: Arc<Counters>,
     inbound: Box<[u8]>,
@@ -89,12 +97,14 @@ pub(crate) enum Sent {
 }
 
 impl<R: Runtime> Mailbox<R> {
-    pub(crate) fn new(socket: R::Datagrams, bound: SocketAddr, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(socket: Option<R::Datagrams>, bound: Option<SocketAddr>, counters: Arc<Counters>) -> Self {
+        let inbound = if socket.is_some() { LONGEST_DATAGRAM } else { 0 };
+        let bound = bound.unwrap_or(NOWHERE);
         Self {
             socket,
             is_ipv6: bound.is_ipv6(),
             counters,
-            inbound: vec![0; LONGEST_DATAGRAM].into_boxed_slice(),
+            inbound: vec![0; inbound].into_boxed_slice(),
             unread: None,
             outbound: BytesMut::new(),
             held: SmallVec::new(),
@@ -105,13 +115,19 @@ impl<R: Runtime> Mailbox<R> {
         }
     }
 
+    /// Whether this node has a socket for datagrams.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.socket.is_some()
+    }
+
     pub(crate) fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> Received<'_> {
+        let Some(socket) = &mut self.socket else { return Received::Nothing };
         if self.resume.is_some_and(|at| now < at) {
             return Received::Nothing;
         }
         self.resume = None;
         if self.unread.is_none() {
-            match self.socket.poll_receive_batch(cx, &mut self.inbound) {
+            match socket.poll_receive_batch(cx, &mut self.inbound) {
                 Poll::Pending => {
                     self.failures = 0;
                     return Received::Nothing;
@@ -151,9 +167,11 @@ impl<R: Runtime> Mailbox<R> {
         if (self.batch.is_closed || !self.held.is_empty()) && self.send_batch(cx) == Sent::Blocked {
             return Sent::Blocked;
         }
-        while let Some(&to) = self.held.last() {
+        while let Some(&to) = self.held.last()
+            && let Some(socket) = &mut self.socket
+        {
             let packet = &self.outbound[PREFIX..];
-            match self.socket.poll_send(cx, packet, for_family(to, self.is_ipv6)) {
+            match socket.poll_send(cx, packet, for_family(to, self.is_ipv6)) {
                 Poll::Pending => return self.block(),
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
@@ -169,10 +187,12 @@ impl<R: Runtime> Mailbox<R> {
 
     /// Sends the batch, complete or not.
     pub(crate) fn send_batch(&mut self, cx: &mut Context<'_>) -> Sent {
-        while !self.batch.bytes.is_empty() {
+        while !self.batch.bytes.is_empty()
+            && let Some(socket) = &mut self.socket
+        {
             let Outgoing { bytes, to, segment, .. } = &mut self.batch;
             let address = for_family(*to, self.is_ipv6);
-            let gone = match self.socket.poll_send_batch(cx, bytes, *segment, address) {
+            let gone = match socket.poll_send_batch(cx, bytes, *segment, address) {
                 Poll::Pending => return self.block(),
                 Poll::Ready(Ok(gone)) => gone,
                 Poll::Ready(Err(error)) => {
@@ -206,8 +226,9 @@ impl<R: Runtime> Mailbox<R> {
 
     /// The packet in the buffer is to go to these addresses, in this order.
     pub(crate) fn hold(&mut self, to: SmallVec<[SocketAddr; 4]>) {
+        let max_batch = self.socket.as_ref().map_or(1, Datagrams::max_batch);
         if let [to] = to[..]
-            && self.batch.take(&self.outbound[PREFIX..], to, self.socket.max_batch())
+            && self.batch.take(&self.outbound[PREFIX..], to, max_batch)
         {
             return;
         }
@@ -217,16 +238,25 @@ impl<R: Runtime> Mailbox<R> {
 
     /// Takes the packet in the buffer as a frame, with its length before it.
     pub(crate) fn take_frame(&mut self) -> Bytes {
-        let mut frame = self.outbound.split();
-        let prefix = prefix(frame.len() - PREFIX).expect("max_message is at most 64 MiB, so the length fits 32 bits");
-        frame[..PREFIX].copy_from_slice(&prefix);
-        frame.freeze()
+        framed(Kind::Message, self.outbound.split())
+    }
+
+    /// The packet in the buffer as a frame of a datagram; it stays there.
+    pub(crate) fn copy_datagram(&self) -> Bytes {
+        framed(Kind::Datagram, self.outbound.clone())
     }
 
     /// When receiving goes on after an error.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.resume
     }
+}
+
+/// A packet with room before it for its prefix, as a frame.
+fn framed(kind: Kind, mut packet: BytesMut) -> Bytes {
+    let prefix = prefix(kind, packet.len() - PREFIX).expect("max_message is at most 64 MiB, so the length fits");
+    packet[..PREFIX].copy_from_slice(&prefix);
+    packet.freeze()
 }
 
 impl Outgoing {
@@ -265,9 +295,20 @@ fn is_about_a_peer(kind: ErrorKind) -> bool {
     )
 }
 
-/// The TCP listener.
-pub(crate) struct Acceptor<R: Runtime> {
-    listener: R::Listener,
+/// Where connections come in.
+pub(crate) enum Entrance<R: Runtime> {
+    /// The TCP listener.
+    Listener(R::Listener),
+    /// What the application accepts.
+    Custom(Pin<Box<Receiver<ByteStream>>>),
+}
+
+/// A connection that came in, and where from.
+type Incoming<R> = (Carrier<<R as Runtime>::Stream>, Option<SocketAddr>);
+
+/// Takes in connections.
+pub(crate) struct Porter<R: Runtime> {
+    entrance: Option<Entrance<R>>,
     counters: Arc<Counters>,
     /// Connections in a row that were gone before they could be accepted.
     failures: u32,
@@ -276,24 +317,31 @@ pub(crate) struct Acceptor<R: Runtime> {
     resume: Option<Instant>,
 }
 
-impl<R: Runtime> Acceptor<R> {
-    pub(crate) fn new(listener: R::Listener, counters: Arc<Counters>) -> Self {
-        Self { listener, counters, failures: 0, warned: false, resume: None }
+impl<R: Runtime> Porter<R> {
+    pub(crate) fn new(entrance: Option<Entrance<R>>, counters: Arc<Counters>) -> Self {
+        Self { entrance, counters, failures: 0, warned: false, resume: None }
     }
 
-    /// The next connection that has come in.
-    pub(crate) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<(R::Stream, SocketAddr)> {
+    /// The next connection that has come in, and where from if that is known.
+    pub(crate) fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> Option<Incoming<R>> {
+        let listener = match self.entrance.as_mut()? {
+            Entrance::Listener(listener) => listener,
+            Entrance::Custom(streams) => {
+                let Poll::Ready(Some(stream)) = streams.as_mut().poll_next(cx) else { return None };
+                return Some((Carrier::Boxed(stream), None));
+            }
+        };
         if self.resume.is_some_and(|at| now < at) {
             return None;
         }
         self.resume = None;
         loop {
-            match self.listener.poll_accept(cx) {
+            match listener.poll_accept(cx) {
                 Poll::Pending => return None,
                 Poll::Ready(Ok((stream, from))) => {
                     self.failures = 0;
                     self.warned = false;
-                    return Some((stream, unmapped(from)));
+                    return Some((Carrier::Socket(stream), Some(unmapped(from))));
                 }
                 Poll::Ready(Err(error)) => {
                     self.counters.count(Counter::AcceptErrors);

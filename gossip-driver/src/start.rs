@@ -1,10 +1,12 @@
 //! From a configuration to a running node.
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use async_channel::Sender;
 use gossip_core::{Epoch, Identity, Node, NodeId, Seed};
 use tracing::{debug, info};
 
@@ -17,16 +19,18 @@ use crate::resolve::Lookup;
 use crate::round::Pace;
 use crate::seeds::{self, SeedWires};
 use crate::shared::Shared;
-use crate::{AddressError, Config, Endpoint, Listener, NodeAddress, Runtime, SocketBuffers, StartError};
+use crate::sockets::Entrance;
+use crate::transport::{self, Transport};
+use crate::{AddressError, Config, DEFAULT_PORT, Endpoint, Listener, NodeAddress, Runtime, SocketBuffers, StartError};
 
 /// How many ports are tried until one is free for both UDP and TCP.
 const PORT_ATTEMPTS: usize = 64;
 /// Words to the keeper of the seeds that may wait.
 const SEED_WORDS: usize = 64;
 
-/// Both sockets of a node, on the same port.
+/// The sockets of a node, on the same port.
 struct Sockets<R: Runtime> {
-    datagrams: R::Datagrams,
+    datagrams: Option<R::Datagrams>,
     listener: R::Listener,
     bound: SocketAddr,
 }
@@ -45,17 +49,32 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         timeout: config.protocol.join_timeout,
     };
 
-    let wanted = resolved(&lookup, &bind, "bind").await?;
-    let sockets = Sockets::bind(&runtime, wanted, &config)?;
-    let bound = sockets.bound;
-    let address = match advertise {
-        Some(endpoint) => endpoint.node_address(advertised(&lookup, &endpoint, bound).await?),
-        None => NodeAddress::Socket(advertised_by_default(bound)?),
+    let id = match config.id {
+        Some(id) => id,
+        None => NodeId::v7(unix_ms(), u128::from_ne_bytes(random()?)),
     };
+    let (datagrams, listener, bound) = if config.acceptor.is_some() || config.dial_only {
+        (None, None, None)
+    } else {
+        let wanted = resolved(&lookup, &bind, "bind").await?;
+        let Sockets { datagrams, listener, bound } = Sockets::bind(&runtime, wanted, &config)?;
+        (datagrams, Some(listener), Some(bound))
+    };
+    let address = match (advertise, bound) {
+        (Some(endpoint), _) => endpoint.node_address(advertised(&lookup, &endpoint, bound).await?),
+        (None, Some(bound)) => NodeAddress::Socket(advertised_by_default(bound)?),
+        (None, None) if config.dial_only => NodeAddress::DialOnly(id),
+        (None, None) => return Err(StartError::NotAdvertised),
+    };
+    let address = match address {
+        NodeAddress::Socket(address) if !config.has_datagrams() => NodeAddress::Stream(address),
+        address => address,
+    };
+    // What opens connections in place of TCP may reach anything.
+    let reach = bound.filter(|_| config.dialer.is_none());
 
     let clock = Clock::new(runtime.now());
-    let node = new_node(&config, address.clone(), clock.read(runtime.now()))?;
-    let id = node.id();
+    let node = new_node(&config, (id, address.clone()), clock.read(runtime.now()))?;
     let (shared, running) = Shared::new(&node, &config);
     let (commands, orders) = async_channel::bounded(config.command_queue);
     let (tasks, tasks_ended) = async_channel::bounded(1);
@@ -66,17 +85,18 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         counters: Arc::clone(&shared.counters),
         words,
         addresses: seed_addresses,
-        bound,
+        bound: reach,
         advertised: address.clone(),
     };
-    let Sockets { datagrams, listener, .. } = sockets;
+    let entrance = entrance(&runtime, &config, listener, &shared, &tasks);
     let parts = Parts {
         runtime: runtime.clone(),
         clock,
         node,
         shared: Arc::clone(&shared),
         datagrams,
-        listener,
+        entrance,
+        transport: Transport::new(runtime.clone(), &config),
         bound,
         commands: orders,
         seed_words: seed_words.clone(),
@@ -86,7 +106,7 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     let pump = Pump::new(parts, &config);
     runtime.spawn(seeds::keep(seeds, seed_wires, tasks.clone()));
     runtime.spawn(pump::run(pump, running, tasks));
-    info!(node = %id, cluster = config.protocol.cluster, %bound, %address, "the node runs");
+    info!(node = %id, cluster = config.protocol.cluster, ?bound, %address, "the node runs");
     change::warn_of_plaintext(config.protocol.plaintext);
     let keeper = config.key_keeper.clone();
     let keys = KeyChanges::new(runtime.clone(), Arc::clone(&shared), commands.downgrade(), keeper);
@@ -105,6 +125,7 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         address,
         max_datagram: config.protocol.max_datagram,
         bind_address: bound,
+        reach,
     })
 }
 
@@ -130,8 +151,11 @@ impl<R: Runtime> Sockets<R> {
         for _ in 0..attempts {
             let listener = runtime.bind_listener(wanted).map_err(|error| bind_error(wanted, "TCP", error))?;
             let bound = listener.local_address().map_err(|error| bind_error(wanted, "TCP", error))?;
+            if !config.has_datagrams() {
+                return Ok(Self { datagrams: None, listener, bound });
+            }
             match runtime.bind_datagrams(bound, buffers) {
-                Ok(datagrams) => return Ok(Self { datagrams, listener, bound }),
+                Ok(datagrams) => return Ok(Self { datagrams: Some(datagrams), listener, bound }),
                 Err(error) if any_port && error.kind() == ErrorKind::AddrInUse => {
                     debug!(%bound, "the port is free for TCP but not for UDP; trying another one");
                 }
@@ -140,6 +164,21 @@ impl<R: Runtime> Sockets<R> {
         }
         Err(StartError::NoCommonPort { address: wanted, attempts })
     }
+}
+
+/// Where connections come in: the listener, or what the application gave in its place.
+fn entrance<R: Runtime>(
+    runtime: &R,
+    config: &Config,
+    listener: Option<R::Listener>,
+    shared: &Shared,
+    tasks: &Sender<Infallible>,
+) -> Option<Entrance<R>> {
+    let Some(acceptor) = config.acceptor.clone() else { return listener.map(Entrance::Listener) };
+    let (accepted, streams) = async_channel::bounded(1);
+    let counters = Arc::clone(&shared.counters);
+    runtime.spawn(transport::accept_all(runtime.clone(), acceptor, accepted, counters, tasks.clone()));
+    Some(Entrance::Custom(Box::pin(streams)))
 }
 
 fn bind_error(address: SocketAddr, protocol: &'static str, error: std::io::Error) -> StartError {
@@ -152,7 +191,7 @@ fn bind_error(address: SocketAddr, protocol: &'static str, error: std::io::Error
 async fn advertised<R: Runtime>(
     lookup: &Lookup<R>,
     endpoint: &Endpoint,
-    bound: SocketAddr,
+    bound: Option<SocketAddr>,
 ) -> Result<SocketAddr, StartError> {
     let ip = match endpoint.host() {
         Host::Ip(ip) => *ip,
@@ -161,7 +200,8 @@ async fn advertised<R: Runtime>(
     if ip.is_unspecified() {
         return Err(StartError::AdvertiseUnspecified { given: endpoint.as_str().to_owned() });
     }
-    let port = endpoint.explicit_port().filter(|&port| port != 0).unwrap_or(bound.port());
+    let port = endpoint.explicit_port().filter(|&port| port != 0);
+    let port = port.or(bound.map(|bound| bound.port())).unwrap_or(DEFAULT_PORT);
     Ok(SocketAddr::new(ip, port))
 }
 
@@ -178,22 +218,26 @@ fn advertised_by_default(bound: SocketAddr) -> Result<SocketAddr, StartError> {
     Ok(SocketAddr::new(ip, bound.port()))
 }
 
-fn new_node(config: &Config, address: NodeAddress, now: gossip_core::Instant) -> Result<Node<NodeAddress>, StartError> {
-    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let unix_ms = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
+fn new_node(
+    config: &Config,
+    (id, address): (NodeId, NodeAddress),
+    now: gossip_core::Instant,
+) -> Result<Node<NodeAddress>, StartError> {
     let epoch: [u8; 4] = random()?;
     let seed: Seed = random()?;
-    let id = match config.id {
-        Some(id) => id,
-        None => NodeId::v7(unix_ms, u128::from_ne_bytes(random()?)),
-    };
-    let epoch = Epoch::new(unix_ms, u32::from_ne_bytes(epoch));
+    let epoch = Epoch::new(unix_ms(), u32::from_ne_bytes(epoch));
     let identity = Identity::new(id, address, epoch).with_tags(config.tags.iter().cloned());
     let mut node = Node::new(identity, config.protocol.clone(), seed, now)?;
     for (key, value) in &config.metadata {
         node.set_metadata(now, key, value.clone()).map_err(|error| StartError::Metadata { key: key.clone(), error })?;
     }
     Ok(node)
+}
+
+/// The wall clock.
+fn unix_ms() -> u64 {
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn random<const N: usize>() -> Result<[u8; N], StartError> {

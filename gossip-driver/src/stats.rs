@@ -39,6 +39,8 @@ counters! {
     UnprovenEvicted = "unproven_evicted",
     /// Incoming connections that showed no valid message in time.
     FirstFrameTimeouts = "first_frame_timeouts",
+    /// Incoming connections that could not be made ready for messages.
+    HandshakeFailures = "handshake_failures",
     /// Connections opened to peers.
     Dials = "dials",
     /// Connections that could not be opened.
@@ -51,6 +53,8 @@ counters! {
     IdleClosed = "idle_closed",
     /// Connections that broke.
     LinksBroken = "links_broken",
+    /// Connections closed because nothing came over them and their peer was suspected.
+    LinksSilent = "links_silent",
     /// Connections closed because the peer did not take more bytes in time.
     WriteTimeouts = "write_timeouts",
     /// Connections closed because a message did not go on arriving in time.
@@ -61,7 +65,14 @@ counters! {
     TotalQueueOverflows = "total_queue_overflows",
     /// Connections closed because too much of unfinished messages was held.
     ReceiveQueueOverflows = "receive_queue_overflows",
-    /// Stream messages received.
+    /// Datagrams that were to travel over a connection and were dropped: it had little room, or there was none.
+    LinkDatagramsDropped = "link_datagrams_dropped",
+    /// Packets passed on between two nodes that only dial.
+    Relayed = "relayed",
+    /// Packets for another node that were not passed on: it is no such member, there is no connection to it or it has
+    /// little room, or the sender is no such member itself.
+    RelaysRefused = "relays_refused",
+    /// Stream messages received, and datagrams that came over a connection.
     FramesReceived = "frames_received",
     /// Connections closed because a message was announced as longer than allowed.
     FramesOversized = "frames_oversized",

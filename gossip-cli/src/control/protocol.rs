@@ -205,7 +205,7 @@ pub(crate) struct InfoRow {
     pub(crate) name: Option<String>,
     pub(crate) cluster: String,
     pub(crate) address: NodeAddress,
-    pub(crate) bind: SocketAddr,
+    pub(crate) bind: Option<SocketAddr>,
     pub(crate) incarnation: Option<String>,
     pub(crate) phase: String,
     /// Local health; zero is healthy.

@@ -147,7 +147,7 @@ impl Fleet {
         };
         node.life += 1;
         node.id = Some(cluster.id());
-        node.address = Some(cluster.bind_address());
+        node.address = cluster.bind_address();
         tell(&cluster, at, node.life, self.teller.clone());
         node.views.reset(&cluster, Instant::now());
         node.cluster = Some(cluster);

@@ -135,7 +135,8 @@ impl Agent {
     pub fn start_by(mut command: Command, args: &[&str]) -> Self {
         command.args(["agent", "--preset", "local"]).stdin(Stdio::null());
         for (option, value) in [("--bind", "127.0.0.1:0"), ("--control", "127.0.0.1:0")] {
-            if !args.contains(&option) {
+            let is_given = args.contains(&option) || (option == "--bind" && args.contains(&"--dial-only"));
+            if !is_given {
                 command.args([option, value]);
             }
         }

@@ -9,7 +9,9 @@ use crate::identity::{Address, Incarnation, NodeId};
 use crate::membership::{MemberState, Slot};
 use crate::metadata::{Metadata, Value};
 use crate::node::Node;
+use crate::outbox::Pending;
 use crate::time::Instant;
+use crate::transmit::Channel;
 
 /// Where a member is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,16 @@ impl<A: Address> Node<A> {
             return Err(PhaseError::Contested.into());
         }
         self.joining.begin(&mut self.cx, address)
+    }
+
+    /// Tells the node at `address` of this one, over a connection, if this node takes part: for drivers that keep
+    /// connections open over which this node is reached.
+    pub fn introduce(&mut self, now: Instant, address: A) {
+        self.advance(now);
+        if self.cx.is_active() {
+            let subject = self.cx.id();
+            self.cx.outbox.push(Pending::Claim { to: address, channel: Channel::Stream, subject });
+        }
     }
 
     /// Replaces the seeds: addresses that are tried for ever, often while this node is alone, and one lost seed at

@@ -33,6 +33,13 @@ pub(crate) struct Opened<'a> {
     pub(crate) sealed: Option<Sealed>,
 }
 
+impl NodeId {
+    /// The sender that a packet names. Anybody can name anybody: it is to be believed of a packet that was acted on.
+    pub fn named_by(packet: &[u8]) -> Option<Self> {
+        packet.get(8..24).map(|id| Self::from_bytes(array(id)))
+    }
+}
+
 /// The 64-bit hash of a cluster's name: half of it is in each packet, the whole is in each checksum.
 pub(crate) fn cluster_hash(name: &str) -> u64 {
     let mut hasher = SipHasher24::new();

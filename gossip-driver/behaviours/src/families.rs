@@ -19,7 +19,7 @@ pub(crate) async fn nodes_meet_over_ipv6_and_tell_what_they_cannot_reach<R: Runt
     let four = start::<R>(quick("six")).await;
     let error = within("the join", four.join([six[0].address().to_string()])).await.expect_err("it is bound to IPv4");
     let gossip_driver::JoinError::Nobody(report) = error else { panic!("the node runs: {error}") };
-    assert_eq!(report.failed[0].reason, JoinFailureReason::Family { bound: four.bind_address() });
+    assert_eq!(report.failed[0].reason, JoinFailureReason::Family { bound: four.bind_address().expect("it is bound") });
     stop(six).await;
     stop([four]).await;
 }

@@ -29,7 +29,7 @@ async fn is_closed_after<R: Runtime>(address: SocketAddr, bytes: &[u8]) {
 
 pub(crate) async fn a_thousand_silent_connections_block_nobody<R: Runtime>() {
     let nodes = cluster_of::<R>("silent", 3).await;
-    let target = nodes[0].bind_address();
+    let target = nodes[0].bind_address().expect("it is bound");
     let mut silent = Vec::new();
     for _ in 0..1_000 {
         silent.push(connection::<R>(target).await);
@@ -51,15 +51,15 @@ pub(crate) async fn silent_connections_are_closed_in_time<R: Runtime>() {
     let mut config = quick("timeout");
     config.first_frame_timeout = std::time::Duration::from_millis(300);
     let node = start::<R>(config).await;
-    is_closed_after::<R>(node.bind_address(), &[]).await;
-    is_closed_after::<R>(node.bind_address(), &[0, 0]).await;
+    is_closed_after::<R>(node.bind_address().expect("it is bound"), &[]).await;
+    is_closed_after::<R>(node.bind_address().expect("it is bound"), &[0, 0]).await;
     counted(&node, Counter::FirstFrameTimeouts, 2).await;
     stop([node]).await;
 }
 
 pub(crate) async fn frames_that_cannot_be_are_counted_by_what_is_wrong_with_them<R: Runtime>() {
     let nodes = cluster_of::<R>("frames", 2).await;
-    let address = nodes[0].bind_address();
+    let address = nodes[0].bind_address().expect("it is bound");
     let four_gib = [0xff; 4];
     is_closed_after::<R>(address, &four_gib).await;
     let too_long = u32::try_from((4 << 20) + 1).unwrap().to_be_bytes();
@@ -93,7 +93,7 @@ pub(crate) async fn random_datagrams_are_dropped_by_reason<R: Runtime>() {
                 byte
             })
             .collect();
-        socket.send_to(&noise, nodes[0].bind_address()).expect("loopback takes datagrams");
+        socket.send_to(&noise, nodes[0].bind_address().expect("it is bound")).expect("loopback takes datagrams");
     }
     holds("the noise is counted", || {
         let stats = nodes[0].stats().protocol;

@@ -82,8 +82,9 @@ pub(crate) async fn what_is_not_sealed_gets_no_answer_and_its_connection_ends_in
     within("the end of a join", asking).await.expect("no panic").expect_err("it has stopped");
 
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    socket.send_to(&message, node.bind_address()).expect("it is sent");
-    let mut stream = within("a connection", runtime.connect(node.bind_address())).await.expect("it listens");
+    socket.send_to(&message, node.bind_address().expect("it is bound")).expect("it is sent");
+    let mut stream =
+        within("a connection", runtime.connect(node.bind_address().expect("it is bound"))).await.expect("it listens");
     for _ in 0..10 {
         stream.write_all(&[&prefix[..], &message].concat()).await.expect("the node takes a few bytes");
     }

@@ -63,7 +63,7 @@ pub(crate) async fn dropping_the_last_handle_leaves_and_frees_the_port<R: Runtim
     let leaver = start::<R>(quick("drop").bind(aside(4))).await;
     join(&leaver, &nodes[0]).await;
     converged(&[nodes[0].clone(), leaver.clone()]).await;
-    let (id, address) = (leaver.id(), leaver.bind_address());
+    let (id, address) = (leaver.id(), leaver.bind_address().expect("it is bound"));
     let mut last_words = leaver.events();
     let other_handle = leaver.clone();
     drop(leaver);

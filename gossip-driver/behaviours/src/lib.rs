@@ -12,6 +12,7 @@ mod abandoning;
 mod backlog;
 mod conflict;
 mod crowding;
+mod dialing;
 mod events;
 mod failing;
 mod families;
@@ -36,6 +37,7 @@ mod sockets;
 mod stalling;
 mod stopping;
 mod stranger;
+mod streaming;
 mod tally;
 
 /// All behaviours, by file, handed to a macro.
@@ -64,6 +66,15 @@ macro_rules! behaviours {
                 an_open_request_keeps_its_connection_while_others_are_written_to,
                 whoever_answers_over_a_connection_that_is_gone_is_told,
                 an_answer_may_come_when_the_connection_was_long_idle,
+            }
+            dialing {
+                those_who_only_dial_are_members_like_others,
+                those_who_only_dial_are_members_under_a_seal_too,
+                nobody_is_suspected_while_all_are_well,
+                a_crash_of_one_who_only_dials_is_noticed,
+                another_way_is_found_when_the_one_between_two_who_only_dial_is_gone,
+                what_cannot_be_meant_is_refused,
+                one_that_left_and_came_back_is_reached_again,
             }
             events {
                 callbacks_are_called_until_they_are_removed on 2 threads,
@@ -209,6 +220,13 @@ macro_rules! behaviours {
                 no_call_of_a_removed_handler_begins_after_the_node_has_stopped,
                 calls_that_never_end_are_dropped_with_the_node_whatever_their_drop_does,
                 a_node_that_has_left_or_stopped_says_so_of_best_effort_messages_too,
+            }
+            streaming {
+                nodes_without_datagrams_find_each_other_and_notice_a_crash,
+                nodes_with_and_without_datagrams_are_one_cluster,
+                sealed_nodes_need_no_datagrams,
+                a_node_whose_streams_stand_still_is_found_and_holds_nobody_up,
+                a_dialer_and_an_acceptor_that_fail_harm_nobody_else,
             }
         }
     };

@@ -14,7 +14,9 @@ async fn refused<R: Runtime>(config: Config) -> StartError {
 pub(crate) async fn an_address_in_use_is_named_with_its_protocol<R: Runtime>() {
     let node = start::<R>(quick("used").bind(aside(1))).await;
     let error = refused::<R>(quick("used").bind(node.address().to_string())).await;
-    assert!(matches!(error, StartError::AddressInUse { address, protocol: "TCP" } if address == node.bind_address()));
+    assert!(
+        matches!(error, StartError::AddressInUse { address, protocol: "TCP" } if address == node.bind_address().expect("it is bound"))
+    );
     stop([node]).await;
 
     let udp = UdpSocket::bind(aside(1)).expect("a port is free");
@@ -48,10 +50,10 @@ pub(crate) async fn each_wrong_setting_is_named<R: Runtime>() {
 pub(crate) async fn all_interfaces_are_never_advertised<R: Runtime>() {
     match Cluster::<R>::start(quick("any").bind("0.0.0.0:0")).await {
         Ok(node) => {
-            assert!(node.bind_address().ip().is_unspecified());
+            assert!(node.bind_address().expect("it is bound").ip().is_unspecified());
             let advertised = node.address().socket_address().expect("it is bound to sockets");
             assert!(!advertised.ip().is_unspecified() && !advertised.ip().is_loopback());
-            assert_eq!(advertised.port(), node.bind_address().port());
+            assert_eq!(advertised.port(), node.bind_address().expect("it is bound").port());
             stop([node]).await;
         }
         Err(error) => assert!(matches!(error, StartError::NotRoutable { .. }), "{error}"),
@@ -60,7 +62,7 @@ pub(crate) async fn all_interfaces_are_never_advertised<R: Runtime>() {
 
 pub(crate) async fn an_advertised_address_without_a_port_has_the_bound_one<R: Runtime>() {
     let node = start::<R>(quick("advertised").advertise("192.0.2.1")).await;
-    assert_eq!(node.address().to_string(), format!("192.0.2.1:{}", node.bind_address().port()));
+    assert_eq!(node.address().to_string(), format!("192.0.2.1:{}", node.bind_address().expect("it is bound").port()));
     stop([node]).await;
     let node = start::<R>(quick("advertised").advertise("192.0.2.1:80")).await;
     assert_eq!(node.address().to_string(), "192.0.2.1:80");

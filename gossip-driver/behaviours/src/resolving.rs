@@ -32,7 +32,7 @@ impl Resolver for Registry {
 pub(crate) async fn a_name_with_several_addresses_leads_to_each_of_them<R: Runtime>() {
     let registry = Registry::default();
     let (one, two) = (start::<R>(quick("several")).await, start::<R>(quick("several")).await);
-    registry.set([one.bind_address(), two.bind_address()]);
+    registry.set([one.bind_address().expect("it is bound"), two.bind_address().expect("it is bound")]);
     let node = start::<R>(quick("several").resolver(registry)).await;
     let report = within("the join", node.join(["seed.test"])).await.expect("both accept");
     assert_eq!(report.accepted.len(), 2);
@@ -47,7 +47,7 @@ pub(crate) async fn a_seed_is_found_when_its_name_appears_and_again_when_it_move
 
     // Nobody listens at the first address that the name gets.
     let gone = start::<R>(quick("moving")).await;
-    let nowhere = gone.bind_address();
+    let nowhere = gone.bind_address().expect("it is bound");
     stop([gone]).await;
     registry.set([nowhere]);
     let mut events = node.events();
@@ -58,7 +58,7 @@ pub(crate) async fn a_seed_is_found_when_its_name_appears_and_again_when_it_move
     .await;
 
     let seed = start::<R>(quick("moving")).await;
-    registry.set([seed.bind_address()]);
+    registry.set([seed.bind_address().expect("it is bound")]);
     converged(&[seed.clone(), node.clone()]).await;
     stop([seed, node]).await;
 }

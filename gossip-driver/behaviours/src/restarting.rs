@@ -11,12 +11,12 @@ async fn restart<R: Runtime>(same_address: bool) {
     let old = start::<R>(quick(name).bind(aside(3))).await;
     join(&old, &nodes[0]).await;
     converged(&[nodes[0].clone(), nodes[1].clone(), old.clone()]).await;
-    let (id, address) = (old.id(), old.bind_address());
+    let (id, address) = (old.id(), old.bind_address().expect("it is bound"));
     let before = nodes[0].member(id).expect("it is a member").incarnation;
     stop([old]).await;
     let bind = if same_address { address.to_string() } else { "127.0.0.1:0".to_owned() };
     let new = start::<R>(quick(name).id(id).bind(bind)).await;
-    assert_eq!(new.bind_address() == address, same_address);
+    assert_eq!(new.bind_address().expect("it is bound") == address, same_address);
     join(&new, &nodes[1]).await;
     event(&mut events, "the restart is told", |event| match event {
         Event::Member(change) if change.member.id == id && change.cause == Cause::Restarted => {

@@ -27,8 +27,8 @@ impl Stranger {
         let identity = Identity::new(NodeId::from_u128(7), address, Epoch::new(1, 0));
         let node = Node::new(identity, Config::local(cluster), [7; 32], Instant::ZERO).expect("the settings are fine");
         let mut stranger = Self { node, socket };
-        stranger.node.join(Instant::ZERO, target.bind_address()).expect("it is another address");
-        within("the stranger is let in", stranger.converse::<R>(target.bind_address())).await;
+        stranger.node.join(Instant::ZERO, target.bind_address().expect("it is bound")).expect("it is another address");
+        within("the stranger is let in", stranger.converse::<R>(target.bind_address().expect("it is bound"))).await;
         stranger
     }
 

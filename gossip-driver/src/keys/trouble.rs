@@ -1,11 +1,10 @@
 //! Warnings of packets that keys keep out, in words for whoever has to find out why a node is alone.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use gossip_core::{DropReason, KeyId, KeyRing, Stats};
 use tracing::warn;
-
-use crate::NodeAddress;
 
 /// Each sort of trouble is told of once in this time: anybody can cause it, as often as he likes.
 const REST: Duration = Duration::from_mins(1);
@@ -61,7 +60,7 @@ impl Troubles {
     pub(crate) fn look_at(
         &mut self,
         now: Instant,
-        (from, claimed): (&NodeAddress, Option<KeyId>),
+        (from, claimed): (&dyn Display, Option<KeyId>),
         keys: Option<&KeyRing>,
         (before, after): (&Stats, &Stats),
     ) {

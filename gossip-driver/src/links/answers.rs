@@ -71,7 +71,7 @@ impl<R: Runtime> Links<R> {
     }
 
     pub(super) fn is_needed(&self, now: Instant, link: &Link) -> bool {
-        self.awaited.contains(&link.address) || link.owed.is_due(now)
+        link.addresses().any(|address| self.awaited.contains(&address)) || link.owed.is_due(now)
     }
 
     /// Whether answers were to come from an address that there is no connection to any more, and none is to be opened.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tracing::debug;
 
-use super::{Direction, Links, Origin, State, Unreachable};
+use super::{Direction, Links, State, Unreachable};
 use crate::NodeAddress;
 use crate::queue::{Level, Overflow, Queued};
 use crate::runtime::Runtime;
@@ -90,7 +90,7 @@ impl<R: Runtime> Links<R> {
             let Some((to, held)) = self.crowd.pop() else { break };
             let id = match self.routes.get(&to) {
                 Some(&id) => id,
-                None => self.open(now, Origin::Dial(to.clone()), to, Direction::Outgoing, held.queued),
+                None => self.dial(now, &to, held.queued),
             };
             let Some(link) = self.table.get_mut(&id) else { continue };
             (link.used, link.sent) = (now, Some(now));

@@ -7,7 +7,7 @@ use std::task::Poll;
 use async_channel::Receiver;
 
 use super::*;
-use crate::framing::{SHORTEST, prefix};
+use crate::framing::{Kind, PREFIX, SHORTEST, prefix};
 use crate::memory::{Door, Memory, PIPE, Stream};
 use crate::runtime::Listener;
 
@@ -36,7 +36,7 @@ impl Bench {
         let counters = Arc::new(Counters::new());
         let (sender, news) = async_channel::bounded(2);
         let (tasks, _) = async_channel::bounded(1);
-        let links = Links::new(memory.clone(), config, Arc::clone(&counters), sender, tasks);
+        let links = Links::new(Transport::new(memory.clone(), config), config, Arc::clone(&counters), sender, tasks);
         Self { memory, links, news, counters }
     }
 
@@ -45,8 +45,8 @@ impl Bench {
     }
 
     /// Queues a message for an address where, as far as is known, nobody listens.
-    fn send(&mut self, to: SocketAddr, message: &[u8]) -> Result<(), Unreachable> {
-        self.links.send(self.memory.now(), &to.into(), framed(message), || false)
+    fn send(&mut self, to: impl Into<NodeAddress>, message: &[u8]) -> Result<(), Unreachable> {
+        self.links.send(self.memory.now(), &to.into(), framed(message))
     }
 
     /// The next report, while virtual time passes.
@@ -60,17 +60,16 @@ impl Bench {
             match self.next() {
                 News::Message { .. } | News::Drained => {}
                 News::PeerClosed { link } => self.links.peer_closed(self.memory.now(), link),
-                News::Ended { link, end } => return self.links.ended(self.memory.now(), link, &end),
+                News::Ended { link, end } => return self.links.ended(self.memory.now(), link, &end).pop(),
             }
         }
     }
 
     /// A connection from a peer: the peer's end.
-    fn incoming(&mut self, port: u16) -> (Stream, SocketAddr) {
+    fn incoming(&mut self, port: u16) -> (Stream, NodeAddress) {
         let (ours, theirs) = Stream::pair();
-        let address = address(port);
-        self.links.accept(self.memory.now(), ours, address.into());
-        (theirs, address)
+        self.links.accept(self.memory.now(), Carrier::Socket(ours), Some(address(port)));
+        (theirs, NodeAddress::Accepted(self.links.last_id))
     }
 
     /// Sweeps at the next deadline.
@@ -95,7 +94,7 @@ fn message(seed: u8) -> Vec<u8> {
 }
 
 fn framed(message: &[u8]) -> Bytes {
-    let mut frame = prefix(message.len()).unwrap().to_vec();
+    let mut frame = prefix(Kind::Message, message.len()).unwrap().to_vec();
     frame.extend_from_slice(message);
     frame.into()
 }
@@ -138,9 +137,9 @@ fn answers_come_and_go_over_the_same_connection() {
     bench.send(to, &message(1)).unwrap();
     let mut peer = accepted(&bench.memory, &mut door);
     peer.put(&framed(&message(2)));
-    let News::Message { link, packet, .. } = bench.next() else { panic!("a message was sent") };
-    assert_eq!(packet, message(2));
-    assert_eq!(bench.links.received(bench.memory.now(), link), Some(to.into()));
+    let News::Message { link, frame, .. } = bench.next() else { panic!("a message was sent") };
+    assert_eq!(frame.bytes, message(2));
+    assert_eq!(bench.links.received(bench.memory.now(), link).map(|peer| peer.address), Some(to.into()));
 
     let (mut peer, from) = bench.incoming(40_001);
     bench.send(from, &message(3)).unwrap();
@@ -216,7 +215,7 @@ fn a_peer_that_takes_bytes_slowly_is_not_cut_off() {
     let mut bench = Bench::new(&config());
     let (mut door, to) = listen(&bench.memory);
     let frame = framed(&vec![7; 90_000]);
-    bench.links.send(bench.memory.now(), &to.into(), frame.clone(), || false).unwrap();
+    bench.links.send(bench.memory.now(), &to.into(), frame.clone()).unwrap();
     let mut peer = accepted(&bench.memory, &mut door);
     let mut taken = Vec::new();
     while taken.len() < frame.len() {
@@ -281,33 +280,59 @@ fn when_the_peer_closes_what_is_queued_is_still_written() {
 }
 
 #[test]
-fn an_incoming_connection_that_is_gone_is_not_dialed_unless_somebody_listens_there() {
+fn nobody_is_dialed_at_the_other_end_of_a_connection_that_is_gone() {
     let mut bench = Bench::new(&config());
-    let (mut door, from) = listen(&bench.memory);
-    let (theirs, _) = bench.incoming(from.port());
+    let (theirs, from) = bench.incoming(40_001);
     drop(theirs);
     assert_eq!(bench.end(), None);
     assert_eq!(bench.send(from, &message(1)), Err(Unreachable));
     assert_eq!((bench.count(Counter::RepliesToClosed), bench.count(Counter::Dials)), (1, 0));
+}
 
-    bench.links.send(bench.memory.now(), &from.into(), framed(&message(1)), || true).unwrap();
-    drop(accepted(&bench.memory, &mut door));
-    bench.end();
-
-    let (theirs, _) = bench.incoming(from.port());
-    drop(theirs);
-    bench.end();
-    bench.links.expect_listener(&from.into());
-    bench.send(from, &message(1)).unwrap();
-    drop(accepted(&bench.memory, &mut door));
-    bench.end();
-
-    let (theirs, _) = bench.incoming(from.port());
-    drop(theirs);
-    bench.end();
-    bench.memory.run_for(config().protocol.join_timeout);
-    bench.send(from, &message(1)).unwrap();
+#[test]
+fn a_silent_connection_to_somebody_suspected_is_opened_anew() {
+    let mut bench = Bench::new(&config());
+    let (mut door, to) = listen(&bench.memory);
+    bench.send(to, &message(1)).unwrap();
+    let mut peer = accepted(&bench.memory, &mut door);
+    let span = Duration::from_millis(100);
+    bench.memory.run_for(span);
+    peer.put(&framed(&message(2)));
+    let News::Message { link, .. } = bench.next() else { panic!("a message was sent") };
+    bench.links.received(bench.memory.now(), link);
+    bench.links.renew(bench.memory.now(), &to.into(), span);
+    assert!(bench.is_open(&peer), "something came over it just now");
+    bench.memory.run_for(span);
+    bench.links.renew(bench.memory.now(), &to.into(), span);
+    assert!(!bench.is_open(&peer));
+    bench.send(to, &message(3)).unwrap();
     accepted(&bench.memory, &mut door);
+    assert_eq!((bench.count(Counter::LinksSilent), bench.count(Counter::Dials)), (1, 2));
+}
+
+#[test]
+fn datagrams_for_a_peer_that_does_not_read_are_dropped_and_harm_nobody() {
+    let mut bench = Bench::new(&config());
+    let (mut door, to) = listen(&bench.memory);
+    let datagram = |bench: &mut Bench, to: &NodeAddress| {
+        let mut frame = prefix(Kind::Datagram, 1_000).unwrap().to_vec();
+        frame.resize(PREFIX + 1_000, 7);
+        bench.links.send_datagram(bench.memory.now(), to, frame.into());
+    };
+    for _ in 0..1_000 {
+        datagram(&mut bench, &to.into());
+    }
+    let peer = accepted(&bench.memory, &mut door);
+    let dropped = bench.count(Counter::LinkDatagramsDropped);
+    assert!((800..900).contains(&dropped), "what waits for one peer is bounded: {dropped}");
+    assert!(bench.is_open(&peer), "too many datagrams are no reason to close");
+    bench.send(to, &message(1)).expect("a message has more room than datagrams have");
+    let (mut other, other_to) = listen(&bench.memory);
+    datagram(&mut bench, &other_to.into());
+    let mut other = accepted(&bench.memory, &mut other);
+    assert_eq!(bench.memory.block_on(LONG, other.take(PREFIX + 1_000)).len(), PREFIX + 1_000);
+    datagram(&mut bench, &NodeAddress::Accepted(1 << 40));
+    assert_eq!((bench.count(Counter::Dials), bench.count(Counter::LinkDatagramsDropped)), (2, dropped + 1));
 }
 
 #[test]
@@ -390,7 +415,7 @@ fn garbage_closes_the_connection_it_came_over() {
     assert!(!bench.is_open(&peer));
     assert_eq!(bench.count(Counter::LinksRejected), 1);
     assert_eq!(bench.send(from, &message(1)), Err(Unreachable));
-    assert_eq!(bench.links.received(bench.memory.now(), link), None, "what it sent besides is not heard");
+    assert!(bench.links.received(bench.memory.now(), link).is_none(), "what it sent besides is not heard");
 }
 
 #[test]
@@ -442,7 +467,7 @@ fn a_reader_waits_while_nobody_takes_its_messages() {
         "two wait in the queue, one with the reader, the rest with the system: {sent}"
     );
     for _ in 0..sent / frame.len() {
-        assert!(matches!(bench.next(), News::Message { packet, .. } if packet.len() == 30_000));
+        assert!(matches!(bench.next(), News::Message { frame, .. } if frame.bytes.len() == 30_000));
     }
     assert!(bench.is_open(&peer));
 }

@@ -29,7 +29,7 @@ fn a_full_socket_delays_packets_and_loses_none() {
     let memory = Memory::new();
     let nodes = two(&memory);
     let probes = nodes[0].stats().protocol.probes_failed;
-    memory.set_full(nodes[0].bind_address(), true);
+    memory.set_full(nodes[0].bind_address().unwrap(), true);
     memory.block_on(LONG, nodes[0].set_metadata("a", 1_i64)).unwrap();
     memory.run_for(Duration::from_millis(150));
     let seen = |memory: &Memory| {
@@ -38,7 +38,7 @@ fn a_full_socket_delays_packets_and_loses_none() {
     };
     assert_eq!(seen(&memory), None);
     assert!(nodes[0].stats().driver.count(Counter::DatagramsHeld) > 0);
-    memory.set_full(nodes[0].bind_address(), false);
+    memory.set_full(nodes[0].bind_address().unwrap(), false);
     assert_eq!(seen(&memory), Some(1), "what was held goes out at once");
     assert_eq!(nodes[0].stats().protocol.probes_failed, probes);
 }
@@ -48,7 +48,7 @@ fn icmp_errors_are_counted_and_the_socket_lives_on() {
     let memory = Memory::new();
     let nodes = two(&memory);
     for _ in 0..1_000 {
-        memory.fail_receive(nodes[0].bind_address(), ErrorKind::ConnectionRefused);
+        memory.fail_receive(nodes[0].bind_address().unwrap(), ErrorKind::ConnectionRefused);
     }
     memory.run_for(Duration::from_secs(5));
     assert_eq!(nodes[0].stats().driver.count(Counter::DatagramReceiveErrors), 1_000);
@@ -60,12 +60,12 @@ fn a_socket_that_fails_for_good_stops_the_node_and_says_so() {
     let memory = Memory::new();
     let nodes = two(&memory);
     for _ in 0..50 {
-        memory.fail_receive(nodes[0].bind_address(), ErrorKind::InvalidInput);
+        memory.fail_receive(nodes[0].bind_address().unwrap(), ErrorKind::InvalidInput);
     }
     memory.run_for(Duration::from_secs(10));
     assert!(!nodes[0].is_stopped(), "it recovered in time");
     for _ in 0..200 {
-        memory.fail_receive(nodes[0].bind_address(), ErrorKind::InvalidInput);
+        memory.fail_receive(nodes[0].bind_address().unwrap(), ErrorKind::InvalidInput);
     }
     let reason = memory.block_on(LONG, nodes[0].stopped());
     assert!(matches!(reason, StopReason::Socket { protocol: "UDP", .. }), "{reason:?}");
@@ -125,7 +125,7 @@ fn what_lies_in_the_socket_is_read_before_timers_fire() {
 fn the_last_handle_leaves_even_if_nobody_answers_any_more() {
     let memory = Memory::new();
     let [one, two] = two(&memory);
-    let bound = one.bind_address();
+    let bound = one.bind_address().unwrap();
     memory.block_on(LONG, two.shutdown());
     let tasks = memory.tasks();
     drop(one);
@@ -134,7 +134,7 @@ fn the_last_handle_leaves_even_if_nobody_answers_any_more() {
     assert!(memory.tasks() < tasks);
     assert_eq!(memory.tasks(), 0);
     let next = memory.block_on(LONG, Cluster::<Memory>::start(Config::local("x").bind(bound.to_string()))).unwrap();
-    assert_eq!(next.bind_address(), bound, "its port is free again");
+    assert_eq!(next.bind_address().unwrap(), bound, "its port is free again");
 }
 
 #[test]

@@ -394,7 +394,7 @@ fn what_was_recorded_or_made_up_proves_no_connection() {
     let (request, bound) = memory.block_on(LONG, async {
         let (mut theirs, _) = poll_fn(|cx| door.poll_accept(cx)).await.unwrap();
         let request = frame(&mut theirs).await;
-        let mut ours = memory.connect(node.bind_address()).await.unwrap();
+        let mut ours = memory.connect(node.bind_address().unwrap()).await.unwrap();
         ours.put(&request);
         theirs.put(&frame(&mut ours).await);
         let bound = frame(&mut theirs).await;
@@ -409,7 +409,7 @@ fn what_was_recorded_or_made_up_proves_no_connection() {
         [(request, DropReason::Unbound), (damaged, DropReason::BadSeal), (bound, DropReason::Replayed)]
     {
         let before = node.stats();
-        let mut stream = memory.block_on(LONG, memory.connect(node.bind_address())).unwrap();
+        let mut stream = memory.block_on(LONG, memory.connect(node.bind_address().unwrap())).unwrap();
         assert_eq!(stream.put(&packet), packet.len());
         open.push(stream);
         memory.run_for(Duration::from_millis(100));

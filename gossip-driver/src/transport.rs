@@ -1,0 +1,145 @@
+//! What carries the bytes of connections: sockets of the runtime, or streams that the application opens and accepts.
+
+mod stream;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_channel::Sender;
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::FutureExt;
+use futures_util::future::{Either, select};
+use tracing::{error, warn};
+
+use crate::callback::text_of;
+use crate::runtime::{Runtime, sleep};
+use crate::stats::{Counter, Counters};
+use crate::{Config, NodeAddress};
+
+pub use stream::{Accepting, Acceptor, ByteStream, Bytewise, Dialer, Dialing};
+
+/// Pause after an error of an acceptor.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How this node opens connections.
+#[derive(Clone)]
+pub(crate) struct Transport<R> {
+    pub(crate) runtime: R,
+    dialer: Option<Arc<dyn Dialer>>,
+}
+
+impl<R: Runtime> Transport<R> {
+    pub(crate) fn new(runtime: R, config: &Config) -> Self {
+        Self { runtime, dialer: config.dialer.clone() }
+    }
+
+    /// Opens a connection to this address. The caller bounds the time that it takes.
+    pub(crate) async fn open(&self, to: &NodeAddress) -> io::Result<Carrier<R::Stream>> {
+        if let Some(dialer) = &self.dialer {
+            return dialer.dial(to).await.map(Carrier::Boxed);
+        }
+        match to.socket_address() {
+            Some(address) => self.runtime.connect(address).await.map(Carrier::Socket),
+            None => Err(io::Error::new(ErrorKind::Unsupported, format!("this node cannot connect to {to}"))),
+        }
+    }
+}
+
+impl<R> fmt::Debug for Transport<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("custom", &self.dialer.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Hands over each connection that the application accepts, until the node stops. `_task` is held for as long.
+pub(crate) async fn accept_all<R: Runtime>(
+    runtime: R,
+    acceptor: Arc<dyn Acceptor>,
+    accepted: Sender<ByteStream>,
+    counters: Arc<Counters>,
+    _task: Sender<Infallible>,
+) {
+    let work = async {
+        let mut is_trouble_known = false;
+        loop {
+            match acceptor.accept().await {
+                Ok(stream) => {
+                    is_trouble_known = false;
+                    if accepted.send(stream).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    counters.count(Counter::AcceptErrors);
+                    if !is_trouble_known {
+                        warn!(%error, "cannot accept connections; trying again");
+                    }
+                    is_trouble_known = true;
+                    sleep(&runtime, PAUSE).await;
+                }
+            }
+        }
+    };
+    // It is the application's.
+    let work = pin!(AssertUnwindSafe(work).catch_unwind());
+    if let Either::Right((Err(panic), _)) = select(pin!(accepted.closed()), work).await {
+        error!(panic = text_of(&*panic), "the acceptor panicked; no more connections are accepted");
+    }
+}
+
+/// What the frames of a connection go over. A socket of the runtime needs no box.
+pub(crate) enum Carrier<S> {
+    Socket(S),
+    Boxed(ByteStream),
+}
+
+impl<S: Bytewise> Carrier<S> {
+    fn inner(&mut self) -> Pin<&mut dyn Bytewise> {
+        match self {
+            Self::Socket(stream) => Pin::new(stream),
+            Self::Boxed(stream) => Pin::new(&mut **stream),
+        }
+    }
+}
+
+impl<S: Bytewise> AsyncRead for Carrier<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.inner().poll_read(cx, bytes)
+    }
+
+    fn poll_read_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.inner().poll_read_vectored(cx, slices)
+    }
+}
+
+impl<S: Bytewise> AsyncWrite for Carrier<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.inner().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.inner().poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.inner().poll_close(cx)
+    }
+}
