@@ -45,7 +45,7 @@ impl Command {
         match self.clone() {
             Self::Join(place) => host.act(|node, now| node.join(now, place.0)).unwrap_or_default(),
             Self::Seeds(places) => {
-                let places = places.iter().take(8).map(|place| place.0).collect();
+                let places = places.into_iter().take(8).map(|place| place.0).collect();
                 host.act(|node, now| node.set_seeds(now, places));
             }
             Self::Leave => host.act(Node::leave).unwrap_or_default(),

@@ -1,10 +1,10 @@
 //! A node that decodes whatever comes and does nothing with it: one that has left.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use gossip_core::{Channel, Config, DropReason, Epoch, Identity, Instant, Node, NodeId, Phase};
+use gossip_driver::NodeAddress;
 
 use crate::wire::{CLUSTER, Place};
 
@@ -13,7 +13,7 @@ thread_local! {
 }
 
 /// The node. It keeps no state but counters, so one serves for all inputs.
-pub(crate) struct Decoder(Node<SocketAddr>);
+pub(crate) struct Decoder(Node<NodeAddress>);
 
 impl Decoder {
     fn new() -> Self {

@@ -71,7 +71,7 @@ struct Around {
 }
 
 fn config() -> Config {
-    let mut config = Config::local(CLUSTER).bind(Place::of(1).0.to_string()).id(crate::host::node_id(Id(1)));
+    let mut config = Config::local(CLUSTER).bind(Place::socket_of(1).to_string()).id(crate::host::node_id(Id(1)));
     config.protocol = crate::host::small();
     config.max_connections = 8;
     config.max_unproven = 4;
@@ -108,7 +108,7 @@ impl Around {
         let memory = Memory::new();
         let cluster = memory.block_on(LONG, Cluster::start(config())).expect("valid settings");
         let peer = memory
-            .bind_datagrams(Place::of(2).0, gossip_driver::SocketBuffers { receive: 0, send: 0 })
+            .bind_datagrams(Place::socket_of(2), gossip_driver::SocketBuffers { receive: 0, send: 0 })
             .expect("the address is free");
         let handler = |message: Received| {
             read(&message);
@@ -121,7 +121,7 @@ impl Around {
     fn perform(&mut self, step: Step) {
         match step {
             Step::Connect => {
-                let connected = self.memory.block_on(LONG, self.memory.connect(Place::of(1).0));
+                let connected = self.memory.block_on(LONG, self.memory.connect(Place::socket_of(1)));
                 self.streams.push(connected.expect("the node listens"));
             }
             Step::Bytes { nth, bytes } => self.put(nth, &bytes),
@@ -160,7 +160,7 @@ impl Around {
 
     fn send(&mut self, packet: &Packet) {
         let mut cx = Context::from_waker(Waker::noop());
-        let sent = self.peer.poll_send(&mut cx, &packet.to_bytes(), Place::of(1).0);
+        let sent = self.peer.poll_send(&mut cx, &packet.to_bytes(), Place::socket_of(1));
         assert!(sent.is_ready());
     }
 

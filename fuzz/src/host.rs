@@ -1,7 +1,6 @@
 //! A node under test: it is told things, drained, and checked after each of them.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use allocation_counter::measure;
@@ -10,6 +9,7 @@ use gossip_core::{
     Channel, Config, Delivery, Epoch, Event, Identity, Incarnation, Instant, MemberState, Node, NodeId, Phase,
     ReplyToken, RequestId, Transmit,
 };
+use gossip_driver::NodeAddress;
 
 use crate::wire::{self, CLUSTER, Id, Message, Packet, Place};
 
@@ -55,20 +55,20 @@ pub(crate) fn node_id(id: Id) -> NodeId {
 /// A packet that the node sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
-    pub(crate) to: SocketAddr,
+    pub(crate) to: NodeAddress,
     pub(crate) channel: Channel,
     pub(crate) bytes: Vec<u8>,
 }
 
 /// The node, and what its application and network remember.
 pub(crate) struct Host {
-    pub(crate) node: Node<SocketAddr>,
+    pub(crate) node: Node<NodeAddress>,
     pub(crate) now: Instant,
     /// The application and the sockets take nothing for the time being.
     pub(crate) is_stuck: bool,
     /// The newest packets that the node sent.
     pub(crate) sent: VecDeque<Sent>,
-    pub(crate) events: Vec<Event<SocketAddr>>,
+    pub(crate) events: Vec<Event<NodeAddress>>,
     /// What the application was told when it listened last, and since it was asked.
     pub(crate) deliveries: Vec<Delivery>,
     pub(crate) heard: Vec<Delivery>,
@@ -90,7 +90,7 @@ impl Host {
     }
 
     /// This node, which is new.
-    pub(crate) fn around(node: Node<SocketAddr>) -> Self {
+    pub(crate) fn around(node: Node<NodeAddress>) -> Self {
         let incarnation = node.incarnation();
         Self {
             node,
@@ -109,13 +109,13 @@ impl Host {
     }
 
     /// Hands a packet in and checks what it costs.
-    pub(crate) fn receive(&mut self, from: SocketAddr, channel: Channel, packet: &[u8]) {
+    pub(crate) fn receive(&mut self, from: &NodeAddress, channel: Channel, packet: &[u8]) {
         let was_validated = self.is_validated(from);
         let mut bytes = packet.to_vec();
-        let (node, now) = (&mut self.node, self.now);
+        let (node, now, sender) = (&mut self.node, self.now, from.clone());
         let cost = measure(|| match channel {
-            Channel::Datagram => node.handle_datagram(now, from, &mut bytes),
-            Channel::Stream => node.handle_message(now, from, &mut bytes),
+            Channel::Datagram => node.handle_datagram(now, sender, &mut bytes),
+            Channel::Stream => node.handle_message(now, sender, &mut bytes),
         });
         let most = PACKET_MEMORY + 4 * packet.len() as u64;
         let said = || Packet::from_bytes(packet);
@@ -123,7 +123,7 @@ impl Host {
         if self.is_stuck {
             return;
         }
-        let answers: Vec<Sent> = self.drain().into_iter().filter(|sent| sent.to == from).collect();
+        let answers: Vec<Sent> = self.drain().into_iter().filter(|sent| sent.to == *from).collect();
         let answered: usize = answers.iter().map(|sent| sent.bytes.len()).sum();
         if channel == Channel::Datagram && !was_validated && !self.is_validated(from) {
             let said = answers.iter().filter_map(|sent| Packet::from_bytes(&sent.bytes));
@@ -136,12 +136,12 @@ impl Host {
     }
 
     /// Whether a live member says that it is at this address.
-    fn is_validated(&self, address: SocketAddr) -> bool {
-        self.node.members().any(|member| member.address == address)
+    fn is_validated(&self, address: &NodeAddress) -> bool {
+        self.node.members().any(|member| member.address == *address)
     }
 
     /// Does something else with the node.
-    pub(crate) fn act<T>(&mut self, act: impl FnOnce(&mut Node<SocketAddr>, Instant) -> T) -> T {
+    pub(crate) fn act<T>(&mut self, act: impl FnOnce(&mut Node<NodeAddress>, Instant) -> T) -> T {
         act(&mut self.node, self.now)
     }
 
@@ -178,7 +178,8 @@ impl Host {
             let transmit = self.act(|node, now| node.poll_transmit(now, &mut buffer));
             if let Some(transmit) = &transmit {
                 self.check_packet(transmit, &buffer);
-                let copy = |&to| Sent { to, channel: transmit.channel, bytes: buffer.to_vec() };
+                let copy =
+                    |to: &NodeAddress| Sent { to: to.clone(), channel: transmit.channel, bytes: buffer.to_vec() };
                 sent.extend(transmit.to.iter().map(copy));
             }
             self.buffer = buffer;
@@ -218,7 +219,7 @@ impl Host {
         }
     }
 
-    fn check_packet(&self, transmit: &Transmit<SocketAddr>, bytes: &[u8]) {
+    fn check_packet(&self, transmit: &Transmit<NodeAddress>, bytes: &[u8]) {
         let config = self.node.config();
         assert_eq!(transmit.size, bytes.len());
         assert!(!transmit.to.is_empty());
@@ -261,10 +262,10 @@ impl Host {
     }
 
     /// What an honest node would say to one of the newest packets that the node under test sent.
-    pub(crate) fn answer(&self, nth: u8) -> Option<(SocketAddr, Channel, Vec<Message>)> {
+    pub(crate) fn answer(&self, nth: u8) -> Option<(NodeAddress, Channel, Vec<Message>)> {
         let sent = self.sent.get(usize::from(nth) % REMEMBERED)?;
         let packet = Packet::from_bytes(&sent.bytes)?;
         let answers: Vec<Message> = packet.messages.iter().filter_map(Message::answer).collect();
-        (!answers.is_empty()).then_some((sent.to, sent.channel, answers))
+        (!answers.is_empty()).then_some((sent.to.clone(), sent.channel, answers))
     }
 }

@@ -83,17 +83,17 @@ pub fn hostile_node(data: &[u8]) {
 
 fn perform(host: &mut Host, step: Step) {
     match step {
-        Step::Packet { from, stream, packet } => host.receive(from.0, channel(stream), &packet.to_bytes()),
+        Step::Packet { from, stream, packet } => host.receive(&from.0, channel(stream), &packet.to_bytes()),
         Step::Body { from, sender, stream, body } => {
-            host.receive(from.0, channel(stream), &envelop(sender, Epoch(Epoch::FIRST), 1, &body));
+            host.receive(&from.0, channel(stream), &envelop(sender, Epoch(Epoch::FIRST), 1, &body));
         }
         Step::Bytes { from, stream, mut bytes } => {
             correct(&mut bytes);
-            host.receive(from.0, channel(stream), &bytes);
+            host.receive(&from.0, channel(stream), &bytes);
         }
         Step::Answer { nth, sender, epoch } => {
             if let Some((from, channel, messages)) = host.answer(nth) {
-                host.receive(from, channel, &Packet { sender, epoch, counter: 1, messages }.to_bytes());
+                host.receive(&from, channel, &Packet { sender, epoch, counter: 1, messages }.to_bytes());
             }
         }
         Step::Unreachable(place) => host.act(|node, now| node.handle_unreachable(now, &place.0)),

@@ -142,7 +142,7 @@ impl Model {
 
     fn say(&mut self, message: Message) {
         let packet = Packet::of(TELLER, Epoch::FIRST, vec![message]).to_bytes();
-        self.host.receive(Place::of(99).0, Channel::Datagram, &packet);
+        self.host.receive(&Place::of(99).0, Channel::Datagram, &packet);
     }
 
     fn tell(&mut self, claim: &Claim) {

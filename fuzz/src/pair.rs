@@ -1,9 +1,9 @@
 //! Two nodes and the way between them.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use gossip_core::{Channel, Delivery};
+use gossip_driver::NodeAddress;
 
 use crate::host::{Host, Sent};
 use crate::wire::Place;
@@ -19,8 +19,8 @@ pub(crate) struct Pair {
 }
 
 /// Where one of them is.
-pub(crate) fn address(host: usize) -> SocketAddr {
-    [Place::of(1), Place::of(2)][host].0
+pub(crate) fn address(host: usize) -> NodeAddress {
+    Place::of([1, 2][host]).0
 }
 
 impl Pair {

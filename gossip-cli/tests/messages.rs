@@ -99,7 +99,7 @@ fn each_way_to_fail_has_its_words_and_its_code() {
             (&["200", "@/nonexistent/payload"], 2, &["/nonexistent/payload"]),
             (&["200", "@"], 2, &["without a name"]),
             (&["200", "@/dev/zero"], 2, &["/dev/zero", "67108864"]),
-            (&["--to", &alone.id, "200", &large], 2, &["5242880 bytes", "the limit is 41937"]),
+            (&["--to", &alone.id, "200", &large], 2, &["5242880 bytes", "the limit is 41947"]),
             (&["--to", stranger, "200", "x"], 2, &[stranger, "gossip members"]),
             (&["--to", "nobody", "200", "x"], 2, &["\"nobody\"", "gossip members"]),
             (&["--to", "n", "200", "x"], 2, &["\"n\"", "at least 4"]),

@@ -146,7 +146,13 @@ impl<'de> Deserialize<'de> for NodeAddress {
             Wire::V6(address) => Self::Socket(address.into()),
             Wire::StreamV4(address) => Self::Stream(address.into()),
             Wire::StreamV6(address) => Self::Stream(address.into()),
-            Wire::Web(url) => Self::Web(url.parse().map_err(D::Error::custom)?),
+            Wire::Web(url) => {
+                let address: WebAddress = url.parse().map_err(D::Error::custom)?;
+                if address.as_str() != url {
+                    return Err(D::Error::custom("scheme and host of a URL are in lower case"));
+                }
+                Self::Web(address)
+            }
             Wire::DialOnly(id) => Self::DialOnly(id),
         })
     }
@@ -214,6 +220,7 @@ mod tests {
     #[test]
     fn what_is_no_url_on_the_wire_is_no_address() {
         assert!(postcard::from_bytes::<NodeAddress>(&[4, 4, b'w', b's', b':', b'/']).is_err());
+        assert!(postcard::from_bytes::<NodeAddress>(&[4, 6, b'W', b's', b':', b'/', b'/', b'a']).is_err());
         assert!(postcard::from_bytes::<NodeAddress>(&[6, 0]).is_err());
     }
 

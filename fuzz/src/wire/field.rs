@@ -1,8 +1,9 @@
 //! What messages are made of.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use gossip_driver::{NodeAddress, NodeId, WebAddress};
 
 /// Something with a place in a message.
 pub(crate) trait Field: Sized {
@@ -242,14 +243,19 @@ impl Field for Epoch {
     }
 }
 
-/// A socket address. Most of the arbitrary ones are those of the likely ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place(pub(crate) SocketAddr);
+/// The address of a node. Most of the arbitrary ones are those of the likely ids.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place(pub(crate) NodeAddress);
 
 impl Place {
     /// Where the node with this number is.
-    pub(crate) const fn of(number: u8) -> Self {
-        Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 7_979))
+    pub(crate) fn of(number: u8) -> Self {
+        Self(NodeAddress::Socket(Self::socket_of(number)))
+    }
+
+    /// The socket that the node with this number has.
+    pub(crate) fn socket_of(number: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, number], 7_979))
     }
 }
 
@@ -260,31 +266,55 @@ impl<'a> Arbitrary<'a> for Place {
             return Ok(Self::of(first % Id::LIKELY + 1));
         }
         let ip = if first % 2 == 0 { <[u8; 4]>::arbitrary(u)?.into() } else { <[u8; 16]>::arbitrary(u)?.into() };
-        Ok(Self(SocketAddr::new(ip, u.arbitrary()?)))
+        let socket = SocketAddr::new(ip, u.arbitrary()?);
+        Ok(Self(match first {
+            240..250 => NodeAddress::Socket(socket),
+            250..253 => NodeAddress::Stream(socket),
+            253 | 254 => {
+                NodeAddress::Web(format!("wss://node-{}.example", socket.port()).parse().expect("it is a URL"))
+            }
+            _ => NodeAddress::DialOnly(NodeId::from_u128(socket.port().into())),
+        }))
     }
 }
 
 impl Field for Place {
     fn read(from: &mut &[u8]) -> Option<Self> {
-        let ip = match u32::read(from)? {
-            0 => <[u8; 4]>::read(from)?.into(),
-            1 => <[u8; 16]>::read(from)?.into(),
+        let variant = u32::read(from)?;
+        let ip = match variant {
+            0 | 2 => <[u8; 4]>::read(from)?.into(),
+            1 | 3 => <[u8; 16]>::read(from)?.into(),
+            4 => {
+                let url = String::read(from)?;
+                let address: WebAddress = url.parse().ok()?;
+                return (address.as_str() == url).then_some(Self(NodeAddress::Web(address)));
+            }
+            5 => return <[u8; 16]>::read(from).map(|id| Self(NodeAddress::DialOnly(NodeId::from_bytes(id)))),
             _ => return None,
         };
-        Some(Self(SocketAddr::new(ip, u16::read(from)?)))
+        let socket = SocketAddr::new(ip, u16::read(from)?);
+        Some(Self(if variant < 2 { NodeAddress::Socket(socket) } else { NodeAddress::Stream(socket) }))
     }
 
     fn write(&self, to: &mut Vec<u8>) {
-        match self.0.ip() {
-            IpAddr::V4(ip) => {
-                to.push(0);
-                ip.octets().write(to);
+        let (first, socket) = match &self.0 {
+            NodeAddress::Socket(socket) => (0, socket),
+            NodeAddress::Stream(socket) => (2, socket),
+            NodeAddress::Web(url) => {
+                to.push(4);
+                return url.as_str().to_owned().write(to);
             }
-            IpAddr::V6(ip) => {
-                to.push(1);
-                ip.octets().write(to);
+            NodeAddress::DialOnly(id) => {
+                to.push(5);
+                return id.as_bytes().write(to);
             }
+            other => panic!("{other} does not travel"),
+        };
+        to.push(first + u8::from(socket.is_ipv6()));
+        match socket.ip() {
+            IpAddr::V4(ip) => ip.octets().write(to),
+            IpAddr::V6(ip) => ip.octets().write(to),
         }
-        self.0.port().write(to);
+        socket.port().write(to);
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::AsyncWriteExt;
 use gossip_driver::{
-    BroadcastOptions, Cluster, Config, Counter, Event, Key, KeyRing, MemberState, NodeAddress, NodeId, Plaintext, Raw,
-    Reliability, Request, Runtime, StartError,
+    BroadcastOptions, Cluster, Config, Counter, DropReason, Event, Key, KeyRing, MemberState, NodeAddress, NodeId,
+    Plaintext, Raw, Reliability, Request, Runtime, StartError,
 };
 
 use crate::harness::{converged, event, heard_by, holds, join, kind, next, quick, seen, start, stop, within};
@@ -193,5 +194,29 @@ pub(crate) async fn one_that_left_and_came_back_is_reached_again<R: Runtime>() {
         }
     })
     .await;
+    stop(nodes).await;
+}
+
+pub(crate) async fn nobody_else_gets_anything_passed_on<R: Runtime>() {
+    let nodes = three_and_two::<R>(|| quick("not for all")).await;
+    connected(&nodes).await;
+    let refused = || nodes[0].stats().driver.count(Counter::RelaysRefused);
+    let before = refused();
+    let runtime = R::current().expect("the test runs in the runtime");
+    let place = nodes[0].bind_address().expect("it listens");
+    let mut stranger = within("a connection", runtime.connect(place)).await.expect("it listens");
+    let packet = [7; 50];
+    for kind in [2_u32, 3] {
+        let length = u32::try_from(17 + packet.len()).expect("it is short");
+        let mut frame = (kind << 30 | length).to_be_bytes().to_vec();
+        frame.push(1);
+        frame.extend(nodes[4].id().as_bytes());
+        frame.extend(packet);
+        stranger.write_all(&frame).await.expect("the node reads");
+    }
+    holds("both are refused", || refused() == before + 2).await;
+    let ways = |node: &Cluster<R>| node.stats().driver.count(Counter::Relayed);
+    assert!(nodes[3..].iter().all(|node| ways(node) == 0), "those who only dial pass nothing on");
+    assert_eq!(nodes[4].stats().protocol.dropped(DropReason::Version), 0, "nothing of it came through");
     stop(nodes).await;
 }

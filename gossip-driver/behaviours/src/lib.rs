@@ -77,6 +77,7 @@ macro_rules! behaviours {
                 another_way_is_found_when_the_one_between_two_who_only_dial_is_gone,
                 what_cannot_be_meant_is_refused,
                 one_that_left_and_came_back_is_reached_again,
+                nobody_else_gets_anything_passed_on,
             }
             events {
                 callbacks_are_called_until_they_are_removed on 2 threads,

@@ -136,3 +136,77 @@ impl<R: Runtime> Links<R> {
         self.table.get(&id)?.owner
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::memory::{Memory, Stream};
+    use crate::stats::Counters;
+    use crate::transport::{Carrier, Transport};
+
+    fn links(config: &Config) -> (Memory, Links<Memory>) {
+        let memory = Memory::new();
+        let (news, _) = async_channel::bounded(2);
+        let (tasks, _) = async_channel::bounded(1);
+        let links = Links::new(Transport::new(memory.clone(), config), config, Arc::new(Counters::new()), news, tasks);
+        (memory, links)
+    }
+
+    fn incoming(memory: &Memory, links: &mut Links<Memory>) -> (Stream, LinkId) {
+        let (ours, theirs) = Stream::pair();
+        links.accept(memory.now(), Carrier::Socket(ours), None);
+        (theirs, LinkId(links.last_id))
+    }
+
+    #[test]
+    fn a_member_is_reached_over_the_connection_where_it_proved_itself_last_and_that_one_stays() {
+        let config = Config::local("x");
+        let (memory, mut links) = links(&config);
+        let (one, other) = (NodeId::from_u128(1), NodeId::from_u128(2));
+        let (_first_stream, first) = incoming(&memory, &mut links);
+        links.learn(first, one);
+        let (_second_stream, second) = incoming(&memory, &mut links);
+        assert_eq!(links.routes.get(&NodeAddress::DialOnly(one)), Some(&first));
+        links.learn(second, one);
+        links.learn(second, other);
+        assert_eq!(links.routes.get(&NodeAddress::DialOnly(one)), Some(&second));
+        assert_eq!(links.routes.get(&NodeAddress::DialOnly(other)), None, "a connection has one owner");
+        links.learn(first, one);
+        assert_eq!(links.routes.get(&NodeAddress::DialOnly(one)), Some(&second), "the newer connection is the better");
+        for link in [first, second] {
+            links.judge(link, crate::links::Verdict::Valid);
+        }
+        memory.run_for(config.idle_timeout * 3);
+        links.sweep(memory.now());
+        assert_eq!(links.routes.get(&NodeAddress::DialOnly(one)), Some(&second), "it is not closed as idle");
+        assert!(!links.routes.contains_key(&NodeAddress::Accepted(first.0)), "the older one is");
+        links.kill(second);
+        assert_eq!(links.routes.get(&NodeAddress::DialOnly(one)), None);
+    }
+
+    #[test]
+    fn missing_connections_are_asked_for_again_and_again_within_the_limit() {
+        let mut config = Config::local("x").dial_only(true);
+        (config.max_connections, config.max_unproven) = (8, 4);
+        let (memory, mut links) = links(&config);
+        let address = |port| NodeAddress::Socket(([127, 0, 0, 1], port).into());
+        for port in 1..=20 {
+            links.keep(memory.now(), &address(port));
+        }
+        links.keep(memory.now(), &NodeAddress::DialOnly(NodeId::from_u128(1)));
+        let gone = address(3);
+        let first = links.missing(memory.now(), |address| *address != gone);
+        assert_eq!(first.len(), 6, "seven of eight places, and one of the seven is no member any more");
+        assert!(links.missing(memory.now(), |_| true).is_empty(), "not at once again");
+        memory.run_for(LONGEST_WAIT);
+        assert_eq!(links.missing(memory.now(), |_| true).len(), 7);
+        for port in 1..=20 {
+            links.let_go(&address(port));
+        }
+        memory.run_for(LONGEST_WAIT);
+        assert!(links.missing(memory.now(), |_| true).is_empty());
+        assert_eq!(links.keep_deadline(), None, "nothing is to be looked for");
+    }
+}
