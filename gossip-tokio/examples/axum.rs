@@ -7,12 +7,13 @@
 //! ```
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::get;
-use gossip_tokio::{Cluster, Config};
+use gossip_tokio::{Cluster, Config, Member};
 use hyper_util::rt::TokioIo;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 use tracing_subscriber::EnvFilter;
@@ -63,5 +64,6 @@ async fn gossip(State(cluster): State<Cluster>, mut request: Request) -> Respons
 /// A route beside it.
 async fn members(State(cluster): State<Cluster>) -> String {
     let members = cluster.members();
-    members.all().iter().map(|member| format!("{} {} {:?}\n", member.id, member.address, member.state)).collect()
+    let line = |member: &Arc<Member>| format!("{} {} {:?}", member.id, member.address, member.state);
+    members.all().iter().map(line).collect::<Vec<_>>().join("\n")
 }
