@@ -22,6 +22,10 @@ use crate::transport::{Acceptor, Dialer};
 /// Each field has a method of the same name, so that settings can be chained.
 #[derive(Clone)]
 #[non_exhaustive]
+#[cfg_attr(
+    any(feature = "tls", feature = "websocket"),
+    expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")
+)]
 pub struct Config {
     /// Settings of the protocol itself: the cluster's name, probing, suspicion, gossip, limits.
     pub protocol: gossip_core::Config,

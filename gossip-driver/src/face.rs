@@ -19,3 +19,7 @@ pub use crate::{
     StartError, Stats, StopReason, Stranded, Stranding, Suite, Tags, Value, Versions, WebAddress, erased_serde,
     protocol,
 };
+#[cfg(feature = "tls")]
+pub use crate::{Pem, TlsBuilder, TlsConfig, TlsConfigError, TlsError};
+#[cfg(feature = "websocket")]
+pub use crate::{Refusal, Token, TokenError, WebError};

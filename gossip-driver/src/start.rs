@@ -55,34 +55,8 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         Some(id) => id,
         None => NodeId::v7(unix_ms(), u128::from_ne_bytes(random()?)),
     };
-    #[cfg(feature = "websocket")]
-    let web = web::listen(&lookup, &config).await?;
-    #[cfg(feature = "websocket")]
-    let web_only = config.web_only;
-    #[cfg(not(feature = "websocket"))]
-    let web_only = false;
-    let is_url = advertise.as_ref().is_some_and(|endpoint| endpoint.as_web_address().is_some());
-    let without_sockets = config.acceptor.is_some() || config.dial_only || web_only || is_url;
-    let (datagrams, listener, bound) = if without_sockets {
-        (None, None, None)
-    } else {
-        let wanted = resolved(&lookup, &bind, "bind").await?;
-        let Sockets { datagrams, listener, bound } = Sockets::bind(&runtime, wanted, &config)?;
-        (datagrams, Some(listener), Some(bound))
-    };
-    let address = match (advertise, bound) {
-        (Some(endpoint), _) if is_url => endpoint.as_node_address().ok_or(StartError::NoWebListener)?,
-        #[cfg(feature = "websocket")]
-        (None, _) if web_only => NodeAddress::Web(web::advertised(web.as_ref())?),
-        (Some(endpoint), _) => endpoint.node_address(advertised(&lookup, &endpoint, bound).await?),
-        (None, Some(bound)) => NodeAddress::Socket(advertised_by_default(bound)?),
-        (None, None) if config.dial_only => NodeAddress::DialOnly(id),
-        (None, None) => return Err(StartError::NotAdvertised),
-    };
-    let address = match address {
-        NodeAddress::Socket(address) if !config.has_datagrams() => NodeAddress::Stream(address),
-        address => address,
-    };
+    let places = Places::taken(&lookup, &config, (&bind, advertise), id).await?;
+    let Places { datagrams, listener, bound, address, .. } = places;
     // What opens connections in place of TCP may reach anything.
     let reach = bound.filter(|_| config.dialer.is_none());
 
@@ -108,7 +82,7 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     #[cfg(feature = "websocket")]
     entrances.push((Gate::Mounted, Entrance::Custom(Box::pin(upgraded))));
     #[cfg(feature = "websocket")]
-    let web = web.map(|web::Listening { listener, url, .. }| {
+    let web = places.web.map(|web::Listening { listener, url, .. }| {
         entrances.push((Gate::Web, Entrance::Listener(listener)));
         url
     });
@@ -159,6 +133,62 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         #[cfg(feature = "websocket")]
         web: cluster::Web { url: web, token: config.token.clone(), mounted },
     })
+}
+
+/// Where a node listens, and is known.
+struct Places<R: Runtime> {
+    datagrams: Option<R::Datagrams>,
+    listener: Option<R::Listener>,
+    bound: Option<SocketAddr>,
+    address: NodeAddress,
+    #[cfg(feature = "websocket")]
+    web: Option<web::Listening<R>>,
+}
+
+impl<R: Runtime> Places<R> {
+    async fn taken(
+        lookup: &Lookup<R>,
+        config: &Config,
+        (bind, advertise): (&Endpoint, Option<Endpoint>),
+        id: NodeId,
+    ) -> Result<Self, StartError> {
+        #[cfg(feature = "websocket")]
+        let web = web::listen(lookup, config).await?;
+        #[cfg(feature = "websocket")]
+        let web_only = config.web_only;
+        #[cfg(not(feature = "websocket"))]
+        let web_only = false;
+        let is_url = advertise.as_ref().is_some_and(|endpoint| endpoint.as_web_address().is_some());
+        let without_sockets = config.acceptor.is_some() || config.dial_only || web_only || is_url;
+        let (datagrams, listener, bound) = if without_sockets {
+            (None, None, None)
+        } else {
+            let wanted = resolved(lookup, bind, "bind").await?;
+            let Sockets { datagrams, listener, bound } = Sockets::bind(&lookup.runtime, wanted, config)?;
+            (datagrams, Some(listener), Some(bound))
+        };
+        let address = match (advertise, bound) {
+            (Some(endpoint), _) if is_url => endpoint.as_node_address().ok_or(StartError::NoWebListener)?,
+            #[cfg(feature = "websocket")]
+            (None, _) if web_only => NodeAddress::Web(web::advertised(web.as_ref())?),
+            (Some(endpoint), _) => endpoint.node_address(advertised(lookup, &endpoint, bound).await?),
+            (None, Some(bound)) => NodeAddress::Socket(advertised_by_default(bound)?),
+            (None, None) if config.dial_only => NodeAddress::DialOnly(id),
+            (None, None) => return Err(StartError::NotAdvertised),
+        };
+        let address = match address {
+            NodeAddress::Socket(address) if !config.has_datagrams() => NodeAddress::Stream(address),
+            address => address,
+        };
+        Ok(Self {
+            datagrams,
+            listener,
+            bound,
+            address,
+            #[cfg(feature = "websocket")]
+            web,
+        })
+    }
 }
 
 /// The first address of an endpoint.

@@ -41,6 +41,7 @@ mod stopping;
 mod stranger;
 mod streaming;
 mod tally;
+mod weaving;
 
 /// All behaviours, by file, handed to a macro.
 #[doc(hidden)]
@@ -242,6 +243,16 @@ macro_rules! behaviours {
                 sealed_nodes_need_no_datagrams,
                 a_node_whose_streams_stand_still_is_found_and_holds_nobody_up,
                 a_dialer_and_an_acceptor_that_fail_harm_nobody_else,
+            }
+            weaving {
+                nodes_find_each_other_over_secure_websocket_with_a_token,
+                sockets_and_secure_websockets_are_one_cluster_within_three_seconds,
+                a_websocket_beside_sockets_lets_in_who_reaches_nothing_else,
+                connections_of_tcp_use_tls_with_client_certificates,
+                a_wrong_token_keeps_out_and_disturbs_nobody,
+                an_expired_certificate_and_an_unknown_one_keep_out_and_disturb_nobody,
+                requests_that_are_no_websocket_are_answered_and_disturb_nobody,
+                what_cannot_be_listened_at_is_refused,
             }
         }
     };

@@ -18,7 +18,7 @@ use gossip_driver::{
 use crate::harness::{converged, heard_by, holds, join, kind, next, quick, seen, start, stop, within};
 
 /// Waits until each of the nodes has heard a broadcast of each other one.
-async fn all_hear_all<R: Runtime>(nodes: &[Cluster<R>]) {
+pub(crate) async fn all_hear_all<R: Runtime>(nodes: &[Cluster<R>]) {
     let mut heard: Vec<_> = nodes.iter().map(heard_by).collect();
     for (at, origin) in nodes.iter().enumerate() {
         let options = BroadcastOptions { reliable: true, ..BroadcastOptions::new() };
@@ -37,7 +37,7 @@ async fn death_is_known<R: Runtime>(nodes: &[Cluster<R>], id: gossip_driver::Nod
     }
 }
 
-async fn joined<R: Runtime>(configs: impl IntoIterator<Item = Config>) -> Vec<Cluster<R>> {
+pub(crate) async fn joined<R: Runtime>(configs: impl IntoIterator<Item = Config>) -> Vec<Cluster<R>> {
     let mut nodes: Vec<Cluster<R>> = Vec::new();
     for config in configs {
         let node = start(config).await;

@@ -142,21 +142,22 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::links::tests::transport;
     use crate::memory::{Memory, Stream};
     use crate::stats::Counters;
-    use crate::transport::{Carrier, Transport};
+    use crate::transport::{Carrier, Gate};
 
     fn links(config: &Config) -> (Memory, Links<Memory>) {
         let memory = Memory::new();
         let (news, _) = async_channel::bounded(2);
         let (tasks, _) = async_channel::bounded(1);
-        let links = Links::new(Transport::new(memory.clone(), config), config, Arc::new(Counters::new()), news, tasks);
+        let links = Links::new(transport(&memory, config), config, Arc::new(Counters::new()), news, tasks);
         (memory, links)
     }
 
     fn incoming(memory: &Memory, links: &mut Links<Memory>) -> (Stream, LinkId) {
         let (ours, theirs) = Stream::pair();
-        links.accept(memory.now(), Carrier::Socket(ours), None);
+        links.accept(memory.now(), (Carrier::Socket(ours), Gate::Tcp), None);
         (theirs, LinkId(links.last_id))
     }
 

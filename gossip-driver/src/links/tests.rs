@@ -32,7 +32,8 @@ fn config() -> Config {
     config
 }
 
-fn transport(memory: &Memory, config: &Config) -> Transport<Memory> {
+/// What opens connections in that network.
+pub(super) fn transport(memory: &Memory, config: &Config) -> Transport<Memory> {
     let lookup = Lookup::new(memory.clone(), config);
     let layers = Layers::new(
         config,

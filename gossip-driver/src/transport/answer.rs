@@ -16,7 +16,8 @@ pub(crate) async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(
     reason: &str,
 ) -> io::Result<()> {
     let length = reason.len() + 1;
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers = headers.concat();
     let answer = format!(
         "HTTP/1.1 {status}\r\n{headers}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
          Connection: close\r\n\r\n{reason}\n"

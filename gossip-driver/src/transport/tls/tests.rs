@@ -68,11 +68,11 @@ fn bytes_go_both_ways_and_the_end_is_seen() {
     let memory = Memory::new();
     let mut received = Vec::new();
     memory.block_on(LIMIT, async {
-        let send = async {
+        let talk = async {
             client.write_all(&sent).await.unwrap();
             client.close().await.unwrap();
         };
-        join(send, server.read_to_end(&mut received)).await.1.unwrap();
+        join(talk, server.read_to_end(&mut received)).await.1.unwrap();
         server.write_all(b"thanks").await.unwrap();
         server.close().await.unwrap();
         let mut answer = Vec::new();
@@ -188,7 +188,7 @@ fn a_peer_without_tls_is_told_apart_on_both_sides() {
     {
         let (one, mut other) = Stream::pair();
         let talk = async {
-            other.read(&mut [0; 1_024]).await.unwrap();
+            assert!(other.read(&mut [0; 1_024]).await.unwrap() > 0);
             other.write_all(bytes).await.unwrap();
             drop(other);
         };
