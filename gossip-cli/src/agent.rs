@@ -1,6 +1,7 @@
 //! The agent: one node, its control endpoint and its log, until it is told to stop.
 
 mod journal;
+mod web;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -75,6 +76,11 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
         control: args.control,
         key_file: args.key_file,
         plaintext: args.plaintext,
+        ws_listen: args.ws_listen,
+        tls_cert: args.tls_cert,
+        tls_key: args.tls_key,
+        tls_ca: args.tls_ca,
+        token_file: args.token_file,
         preset: args.preset,
         log: args.log.or_else(|| env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty())),
         meta,
@@ -91,13 +97,16 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
     settings.transport.apply(&mut config);
     config.stream_only = settings.stream_only.unwrap_or_default();
     config.dial_only = settings.dial_only.unwrap_or_default();
-    match &settings.bind {
-        Some(_) if config.dial_only => {
-            return Err(Failure::usage("a node that only dials listens nowhere: leave out bind, or dial_only"));
+    match (&settings.bind, &settings.ws_listen) {
+        (Some(_), _) | (None, Some(_)) if config.dial_only => {
+            return Err(Failure::usage(
+                "a node that only dials listens nowhere: leave out bind and ws_listen, or dial_only",
+            ));
         }
-        Some(bind) => config.bind.clone_from(bind),
-        None if config.dial_only => {}
-        None => {
+        (Some(bind), _) => config.bind.clone_from(bind),
+        (None, Some(_)) => config.web_only = true,
+        (None, None) if config.dial_only => {}
+        (None, None) => {
             return Err(Failure::usage(
                 "no bind address: give --bind ADDR, or bind = \"ADDR\" in the configuration file; \
                  or --dial-only for a node that nobody connects to",
@@ -109,7 +118,7 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
     config.tags.clone_from(&settings.tag);
     config.seeds.clone_from(&settings.join);
     config.metadata = metadata(settings)?;
-    let config = with_keys(config, settings)?;
+    let config = web::configured(with_keys(config, settings)?, settings)?;
     config.validate().map_err(|error| {
         // Of a text its length is checked, and what is said is that number alone.
         let unit = if ["cluster", "application"].contains(&error.field) { " (its length in bytes)" } else { "" };
@@ -299,6 +308,7 @@ fn warn_of_neighbours(control: &ControlChoice) {
 /// Tells programs and people where the node is.
 fn announce(cluster: &Cluster, name: &str, server: Option<&Server>) {
     let control = server.map_or_else(|| "none".to_owned(), |server| server.address().to_string());
+    let web = cluster.web_address().map(|url| ("ws", url.to_string()));
     let facts = [
         ("id", cluster.id().to_string()),
         ("cluster", output::printable(name)),
@@ -306,7 +316,8 @@ fn announce(cluster: &Cluster, name: &str, server: Option<&Server>) {
         ("address", cluster.address().to_string()),
         ("control", control),
     ];
-    let text = facts.map(|(label, fact)| format!("{label:<8} {fact}\n")).concat();
+    let facts = facts.into_iter().chain(web);
+    let text = facts.map(|(label, fact)| format!("{label:<8} {fact}\n")).collect::<Vec<_>>().concat();
     let mut stdout = io::stdout().lock();
     // An agent whose stdout is closed is no worse an agent.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
@@ -321,6 +332,8 @@ fn blame(error: &StartError) -> Failure {
         | StartError::AdvertiseAddress(_)
         | StartError::SeedAddress(_)
         | StartError::AdvertiseUnspecified { .. }
+        | StartError::WebListen(_)
+        | StartError::NoCertificate { .. }
         | StartError::Metadata { .. } => Failure::Usage(reason),
         _ => Failure::Failed(reason),
     }

@@ -56,7 +56,8 @@ const AGENT_NOTES: &str = "\
 The agent prints its id, addresses and control address to stdout, and logs to stderr. Ctrl-C or SIGTERM make it leave
 the cluster and exit; a second one stops it at once. Seeds (--join) that cannot be reached are retried for ever.
 
-Addresses are written ip:port, [v6]:port, host:port, or a host or ip alone with the default port 7979.
+Addresses are written ip:port, [v6]:port, host:port, or a host or ip alone with the default port 7979; tcp:// before
+one means a node without UDP. Nodes behind WebSocket have a URL, ws://host/path or wss://host/path.
 
 The configuration file is TOML. Its keys are the options of this command with underscores for dashes, and the tables
 [meta], [protocol] and [transport] for metadata, timing and limits. The command line wins over the file.
@@ -75,6 +76,7 @@ Examples:
   gossip agent --bind 127.0.0.1:0 --control 127.0.0.1:0 --preset local
   gossip agent --bind 10.0.0.5:7979 --key-file /etc/gossip/cluster.key
   gossip agent --dial-only --join seed.example
+  gossip agent --ws-listen wss://10.0.0.5:443/gossip --tls-cert node.pem --tls-key node.key --token-file token
   gossip agent --bind 127.0.0.1:7979 --print-config > gossip.toml";
 
 const CONTROL: &str = "Where to accept control commands: 127.0.0.1:PORT, [::1]:PORT, unix:PATH or none [default: \
@@ -82,6 +84,9 @@ const CONTROL: &str = "Where to accept control commands: 127.0.0.1:PORT, [::1]:P
 
 /// Where clients find the control address unless it is given.
 const CONTROL_VARIABLE: &str = "GOSSIP_CONTROL";
+
+const WS_LISTEN: &str =
+    "Where to listen for WebSocket: ws://ADDR/PATH, or wss:// with --tls-cert. Without --bind, there is nothing else";
 
 const REMOTE_CONTROL: &str = "Control address of the agent: 127.0.0.1:PORT, [::1]:PORT or unix:PATH [default: the \
      socket of this user's agent with keys if one runs, else 127.0.0.1:7980]";
@@ -231,6 +236,20 @@ pub(crate) struct AgentArgs {
     /// File with the cluster's keys: packets are sealed, and nodes without them are kept out.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+    #[arg(long, value_name = "URL", help = WS_LISTEN)]
+    pub(crate) ws_listen: Option<String>,
+    /// File (PEM) with the certificate that this node shows, and those between it and its authority.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// File (PEM) with the private key of that certificate.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// File (PEM) with the authorities to trust, in place of those of the system.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// File with the token that peers must show over WebSocket, and that this node shows to them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// What becomes of packets that are not sealed, to move a running cluster to keys step by step [default: refuse].
     #[arg(long, value_name = "MODE")]
     pub(crate) plaintext: Option<PlaintextMode>,

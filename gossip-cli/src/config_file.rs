@@ -60,6 +60,11 @@ pub(crate) struct Settings {
     pub(crate) control: Option<ControlChoice>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) plaintext: Option<PlaintextMode>,
+    pub(crate) ws_listen: Option<String>,
+    pub(crate) tls_cert: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) tls_ca: Option<PathBuf>,
+    pub(crate) token_file: Option<PathBuf>,
     pub(crate) preset: Option<Preset>,
     pub(crate) log: Option<String>,
     pub(crate) meta: BTreeMap<String, MetaValue>,
@@ -244,6 +249,11 @@ impl Settings {
             control: self.control.or(base.control),
             key_file: self.key_file.or(base.key_file),
             plaintext: self.plaintext.or(base.plaintext),
+            ws_listen: self.ws_listen.or(base.ws_listen),
+            tls_cert: self.tls_cert.or(base.tls_cert),
+            tls_key: self.tls_key.or(base.tls_key),
+            tls_ca: self.tls_ca.or(base.tls_ca),
+            token_file: self.token_file.or(base.token_file),
             preset: self.preset.or(base.preset),
             log: self.log.or(base.log),
             meta,
@@ -255,7 +265,7 @@ impl Settings {
     /// All settings as they apply, with nothing left to the preset.
     pub(crate) fn spelled_out(self, config: &Config) -> Self {
         Self {
-            bind: (!config.dial_only).then(|| config.bind.clone()),
+            bind: (!config.dial_only && !config.web_only).then(|| config.bind.clone()),
             stream_only: Some(config.stream_only),
             dial_only: Some(config.dial_only),
             cluster: Some(config.protocol.cluster.clone()),
