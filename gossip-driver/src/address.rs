@@ -311,8 +311,9 @@ mod tests {
         assert_eq!(problem("[::1]80"), AddressProblem::Brackets);
         assert_eq!(problem("[host]:80"), AddressProblem::Brackets);
         assert_eq!(problem("a b:80"), AddressProblem::Character(' '));
+        assert_eq!(problem("ftp://name"), AddressProblem::Unsupported("ftp://".to_owned()));
+        assert_eq!(problem("ws:///path"), AddressProblem::NoHost);
         assert_eq!(problem("srv+name"), AddressProblem::Unsupported("srv+".to_owned()));
-        assert_eq!(problem("wss://name/x"), AddressProblem::Unsupported("wss://".to_owned()));
         assert_eq!(problem("srv+wss://name"), AddressProblem::Unsupported("srv+wss://".to_owned()));
     }
 
