@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(problem("srv+a b"), AddressProblem::Character(' '));
         assert_eq!(problem("srv+srv+name"), AddressProblem::Character('+'));
         assert_eq!(problem("ftp://name"), AddressProblem::Unsupported("ftp://".to_owned()));
-        assert_eq!(problem("wss://name/x"), AddressProblem::Unsupported("wss://".to_owned()));
+        assert_eq!(problem("ws:///path"), AddressProblem::NoHost);
         assert_eq!(problem("srv+wss://name"), AddressProblem::Unsupported("wss://".to_owned()));
     }
 

@@ -154,13 +154,13 @@ impl Layers {
     }
 
     #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_self, clippy::unused_async, reason = "it stands in for what needs both")]
+    #[expect(clippy::unused_async, reason = "it stands in for what has to wait")]
     async fn tls_client<S>(&self, _stream: Carrier<S>, host: &str) -> io::Result<Carrier<S>> {
         Err(lacking(&format!("TLS to {host} needs the feature \"tls\"")))
     }
 
     #[cfg(not(feature = "tls"))]
-    #[expect(clippy::unused_self, clippy::unused_async, reason = "it stands in for what needs both")]
+    #[expect(clippy::unused_async, reason = "it stands in for what has to wait")]
     async fn tls_server<S>(&self, _stream: Carrier<S>) -> io::Result<Carrier<S>> {
         Err(lacking("TLS needs the feature \"tls\""))
     }
