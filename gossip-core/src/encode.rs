@@ -101,9 +101,9 @@ impl<A: Address> Context<A> {
                 self.put_recent(&mut writer, target, near, &to);
                 one(to)
             }
-            Pending::Ack { to, channel, sequence, prober, near } => {
+            Pending::Ack { to, sequence, prober, near, may_tell, .. } => {
                 self.put(&mut writer, MessageKind::Ack, &Ack { sequence, root: self.root() });
-                if channel == Channel::Stream || self.may_be_told(&to, Some((prober, near))) {
+                if may_tell {
                     self.put_doubts(&mut writer, near, prober);
                     self.put_news(&mut writer, 1);
                     self.put_recent(&mut writer, prober, near, &to);
@@ -121,9 +121,9 @@ impl<A: Address> Context<A> {
                 self.put_news(&mut writer, copies);
                 to
             }
-            Pending::Nack { to, sequence } => {
+            Pending::Nack { to, sequence, may_tell } => {
                 self.put(&mut writer, MessageKind::Nack, &Nack { sequence });
-                if self.may_be_told(&to, None) {
+                if may_tell {
                     self.put_news(&mut writer, 1);
                 }
                 one(to)

@@ -31,12 +31,13 @@ pub(crate) type BucketSet = [u8; crate::membership::BUCKETS / 8];
 pub(crate) enum Pending<A> {
     /// A probe of the member `target`; the claim about it comes first, so that it can refute.
     Ping { to: A, channel: Channel, sequence: u32, target: NodeId, near: Option<Slot> },
-    /// The answer to a probe; the claim about the prober comes first unless it is known to be alive.
-    Ack { to: A, channel: Channel, sequence: u32, prober: NodeId, near: Option<Slot> },
+    /// The answer to a probe; the claim about the prober comes first unless it is known to be alive. Whether it may say more
+    /// than was asked for was decided when that was.
+    Ack { to: A, channel: Channel, sequence: u32, prober: NodeId, near: Option<Slot>, may_tell: bool },
     /// A request to probe `target`.
     PingRequest { to: Recipients<A>, sequence: u32, target: NodeId, patience_ms: u32 },
-    /// Word that a requested probe is not answered yet.
-    Nack { to: A, sequence: u32 },
+    /// Word that a requested probe is not answered yet; it may say more as an ack may.
+    Nack { to: A, sequence: u32, may_tell: bool },
     /// News, and a second packet of it as long as there is some that was never told.
     Gossip { to: Recipients<A>, packets_left: u8 },
     /// The claim about one member, to somebody who does not know better.

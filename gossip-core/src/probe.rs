@@ -53,10 +53,25 @@ struct Probe {
     nacks: u32,
 }
 
+/// Who asked for a ping.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker<A> {
+    /// Where the answers go.
+    pub(crate) address: A,
+    /// Whether they may say more than was asked for.
+    pub(crate) may_tell: bool,
+}
+
+impl<A> Asker<A> {
+    fn nack(self, sequence: u32) -> Pending<A> {
+        Pending::Nack { to: self.address, sequence, may_tell: self.may_tell }
+    }
+}
+
 #[derive(Debug)]
 struct Relay<A> {
     sequence: u32,
-    asker: A,
+    asker: Asker<A>,
     theirs: u32,
     /// When a nack is due; never again once it was sent.
     nacks: Instant,
@@ -181,11 +196,12 @@ impl<A: Address> Prober<A> {
             let relay = self.relays.swap_remove(index);
             let prober = cx.id();
             cx.outbox.push(Pending::Ack {
-                to: relay.asker,
+                to: relay.asker.address,
                 channel: Channel::Datagram,
                 sequence: relay.theirs,
                 prober,
                 near: Some(Slot::MYSELF),
+                may_tell: relay.asker.may_tell,
             });
             self.arm_relays(cx);
             return true;
@@ -205,7 +221,7 @@ impl<A: Address> Prober<A> {
     pub(crate) fn handle_request(
         &mut self,
         cx: &mut Context<A>,
-        asker: A,
+        asker: Asker<A>,
         theirs: u32,
         target: NodeId,
         patience_ms: u32,
@@ -213,18 +229,19 @@ impl<A: Address> Prober<A> {
         let Some(slot) = cx.table.find(target) else {
             // Nothing is sent to somebody whom only the asker knows.
             cx.drop(DropReason::UnknownMember);
-            cx.outbox.push(Pending::Nack { to: asker, sequence: theirs });
+            cx.outbox.push(asker.nack(theirs));
             return;
         };
         if slot == Slot::MYSELF {
             let prober = cx.id();
             let near = Some(Slot::MYSELF);
-            cx.outbox.push(Pending::Ack { to: asker, channel: Channel::Datagram, sequence: theirs, prober, near });
+            let Asker { address: to, may_tell } = asker;
+            cx.outbox.push(Pending::Ack { to, channel: Channel::Datagram, sequence: theirs, prober, near, may_tell });
             return;
         }
         if self.relays.len() == RELAYS {
             cx.drop(DropReason::Busy);
-            cx.outbox.push(Pending::Nack { to: asker, sequence: theirs });
+            cx.outbox.push(asker.nack(theirs));
             return;
         }
         let patience = Duration::from_millis(u64::from(patience_ms)).min(cx.config.probe_interval * 8);
@@ -241,7 +258,7 @@ impl<A: Address> Prober<A> {
         for relay in &mut self.relays {
             if relay.nacks <= cx.now {
                 relay.nacks = Instant::MAX;
-                cx.outbox.push(Pending::Nack { to: relay.asker.clone(), sequence: relay.theirs });
+                cx.outbox.push(relay.asker.clone().nack(relay.theirs));
             }
         }
         self.relays.retain(|relay| relay.ends > cx.now);

@@ -237,16 +237,15 @@ impl<A: Address> Context<A> {
         self.seal.is_some() && !self.trusts_strangers()
     }
 
-    /// Whether an answer to this address may say more than was asked for: to `whom`, who may be near a place in the table.
+    /// Whether an answer to `whom` at this address, who may be near a place in the table, may say more than was asked for.
     ///
     /// A datagram can be sent by anybody, from an address that somebody else suffers at; a sealed one if it did not arrive.
-    pub(crate) fn may_be_told(&self, address: &A, whom: Option<(NodeId, Option<Slot>)>) -> bool {
+    pub(crate) fn may_be_told(&self, whom: NodeId, near: Option<Slot>, address: &A) -> bool {
         if self.is_guarded() {
             let known = self.seal.as_ref().and_then(|seal| seal.addresses.get(address));
             return known.is_some_and(|&id| self.is_at(id, address));
         }
-        let slot = whom.and_then(|(id, near)| self.table.find_at(near, id));
-        slot.is_some_and(|slot| self.table.member(slot).address == *address)
+        self.table.find_at(near, whom).is_some_and(|slot| self.table.member(slot).address == *address)
     }
 
     /// Whom a packet to this address is for, as far as that is known.

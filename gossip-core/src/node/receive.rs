@@ -9,6 +9,7 @@ use crate::join;
 use crate::membership::Slot;
 use crate::node::Node;
 use crate::outbox::Pending;
+use crate::probe::Asker;
 use crate::stats::{DropReason, MessageKind};
 use crate::time::Instant;
 use crate::transmit::Channel;
@@ -266,7 +267,8 @@ impl<A: Address> Node<A> {
                 }
                 let (to, channel, sequence) = (from.clone(), origin.channel, ping.sequence);
                 let near = origin.near;
-                self.cx.outbox.push(Pending::Ack { to, channel, sequence, prober: sender, near });
+                let may_tell = channel == Channel::Stream || self.cx.may_be_told(sender, near, &to);
+                self.cx.outbox.push(Pending::Ack { to, channel, sequence, prober: sender, near, may_tell });
                 if self.cx.is_active() {
                     self.anti_entropy.handle_root(&mut self.cx, sender, ping.root.0);
                 }
@@ -274,7 +276,14 @@ impl<A: Address> Node<A> {
             Message::PingRequest(request) => {
                 let wire::PingRequest { sequence, target, patience_ms } = request;
                 let Some(asker) = self.asker_of(origin) else { return self.cx.drop(DropReason::UnknownMember) };
-                self.prober.handle_request(&mut self.cx, asker, sequence, target, patience_ms);
+                let may_tell = self.cx.may_be_told(sender, origin.near, &asker);
+                self.prober.handle_request(
+                    &mut self.cx,
+                    Asker { address: asker, may_tell },
+                    sequence,
+                    target,
+                    patience_ms,
+                );
             }
             Message::Nack(nack) => self.prober.handle_nack(&mut self.cx, nack.sequence),
             Message::MetadataRequest(wants) => self.cx.handle_metadata_request(from, wants),
