@@ -6,7 +6,8 @@ use gossip_async_std::AsyncStd;
 
 /// The threads are those of the process.
 fn run(_threads: usize, behaviour: impl Future<Output = ()>) {
-    async_std::task::block_on(behaviour);
+    // Boxed, because a build without optimization copies it from frame to frame of the stack, sixty times.
+    async_std::task::block_on(Box::pin(behaviour));
 }
 
 gossip_behaviours::tests_of!(AsyncStd, run);

@@ -116,7 +116,8 @@ impl<R: Runtime> Cluster<R> {
     /// What is wrong, where, and what to do about it; nothing is left running.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let is_sealed = config.protocol.keys.is_some();
-        let handle = start::start(config).await?;
+        // Apart, because it is large, and callers would carry it in theirs.
+        let handle = Box::pin(start::start(config)).await?;
         let cluster = Self { handle: Arc::new(handle), is_patient: false };
         if is_sealed {
             // It has no other handlers yet; failure means that it has stopped already.
