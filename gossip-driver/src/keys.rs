@@ -71,6 +71,12 @@ pub enum KeysError {
     /// This node did not wait for this change any more.
     #[error("its keys may have changed since they were asked for: repeat this")]
     NotReserved,
+    /// A node came in after the members were asked, and may have nothing but the key that was to be removed.
+    #[error(
+        "node {0} came in after the members were asked for their keys, so this one keeps the old key: repeat the steps, \
+         beginning here"
+    )]
+    Newcomer(NodeId),
     /// The members cannot be asked.
     #[error("the members cannot be asked: {0}")]
     Unsent(SendError),
@@ -96,6 +102,7 @@ impl fmt::Display for NoKeys {
             }
             Self::Request(RequestError::Failed(gossip_core::RequestError::Rejected(reason))) => f.write_str(reason),
             Self::Request(error) => error.fmt(f),
+            Self::NotAsked => f.write_str("it came while the others were asked: repeat this"),
             Self::Unreadable => f.write_str("its answer cannot be read: it is of another version of this library"),
         }
     }

@@ -98,8 +98,8 @@ impl<R: Runtime> Cluster<R> {
     ///
     /// # Errors
     ///
-    /// Nobody was told: [`KeysError::Stranding`] names those that lack the key or did not answer; otherwise as in
-    /// [`keys_everywhere`](Self::keys_everywhere).
+    /// Nobody was told: [`KeysError::Stranding`] names those that lack the key, did not answer, or came meanwhile;
+    /// otherwise as in [`keys_everywhere`](Self::keys_everywhere).
     pub async fn use_key_everywhere(&self, id: KeyId, force: bool, timeout: Duration) -> Result<KeyReport, KeysError> {
         let state = self.guarded().await?;
         state.ring.find(id).ok_or(KeyRingError::Unknown(id))?;
@@ -122,6 +122,10 @@ impl<R: Runtime> Cluster<R> {
     /// It would shut out a live member that seals with the key or lacks this node's primary, and a dead one that is still remembered,
     /// unless its last packets were sealed with a key that stays: within that time (`Config::retention`) it may come back. Members that are
     /// gone for good can be [forgotten](Self::forget) first.
+    ///
+    /// Who comes in while the others are asked hinders it too. A member through which somebody comes in after it was
+    /// asked, and before it is told, keeps the key and says so in the report: the newcomer can be reached from there, so
+    /// repeat the steps there.
     ///
     /// # Errors
     ///
@@ -168,8 +172,7 @@ impl<R: Runtime> Cluster<R> {
         let number = self.handle.keys.begin();
         // For the answers, the change itself, and what lies between.
         let span_ms = u32::try_from(timeout.saturating_mul(3).as_millis()).unwrap_or(u32::MAX);
-        let report = self.order(&KeyOrder::Reserve { number, span_ms }, timeout).await?;
-        let state = self.handle.keys.look().await?;
+        let (report, state) = self.order_and_look(&KeyOrder::Reserve { number, span_ms }, timeout).await?;
         match Stranding::of(stranded(report.members, &state)) {
             None => self.order(&KeyOrder::Reserved(number, Box::new(order)), timeout).await,
             Some(stranding) => {
@@ -187,23 +190,32 @@ impl<R: Runtime> Cluster<R> {
 
     /// Tells all live members, this node included.
     async fn order(&self, order: &KeyOrder, timeout: Duration) -> Result<KeyReport, KeysError> {
-        let snapshot = self.members();
-        let nodes: Vec<NodeId> = snapshot.live().map(|member| member.id).collect();
-        let away = snapshot.in_state(gossip_core::MemberState::Dead).map(|member| member.id).collect();
+        self.order_and_look(order, timeout).await.map(|(report, _)| report)
+    }
+
+    /// Tells all live members, this node included; and what this node knows when they have answered. Nobody is
+    /// overlooked who came, went or came back meanwhile: whoever is live then is in the report, and the dead are those
+    /// of then.
+    async fn order_and_look(&self, order: &KeyOrder, timeout: Duration) -> Result<(KeyReport, KeyState), KeysError> {
+        let nodes: Vec<NodeId> = self.members().live().map(|member| member.id).collect();
         let answers = self.scatter_payload(&nodes, MessageType::KEYS, order.to_payload(), timeout).await;
         let answers = answers.map_err(|error| match error {
             SendError::Stopped(reason) => KeysError::Stopped(reason),
             error => KeysError::Unsent(error),
         })?;
         let mut outcomes = outcomes_of(answers).await;
-        if self.is_stopped() {
-            return Err(KeysError::Stopped(self.stopped().await));
-        }
-        let members = nodes.into_iter().map(|id| {
+        let state = self.handle.keys.look().await?;
+        for &id in &nodes {
             let unsaid = || Err(NoKeys::Request(RequestError::Failed(gossip_core::RequestError::Unreachable)));
-            MemberKeys { id, keys: outcomes.remove(&id).unwrap_or_else(unsaid) }
-        });
-        Ok(KeyReport { members: members.collect(), away })
+            outcomes.entry(id).or_insert_with(unsaid);
+        }
+        let dead = state.last_words.iter().map(|&(id, _)| id);
+        let away = dead.filter(|id| !outcomes.contains_key(id)).collect();
+        for &id in &state.live {
+            outcomes.entry(id).or_insert(Err(NoKeys::NotAsked));
+        }
+        let members = outcomes.into_iter().map(|(id, keys)| MemberKeys { id, keys }).collect();
+        Ok((KeyReport { members, away }, state))
     }
 }
 

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::command::Command;
 use crate::keys::letter::{self, KeyOrder};
-use crate::keys::reservation::{Reservation, Ticket};
+use crate::keys::reservation::{Known, Reservation, Ticket};
 use crate::keys::{KeyKeeper, KeyStatus, KeyUse, KeysError, plainly};
 use crate::message::{Rejected, Request};
 use crate::payload::Raw;
@@ -43,6 +43,8 @@ pub(crate) struct KeyState {
     pub(crate) plaintext: Plaintext,
     /// For each key of the ring, how many live members speak it.
     pub(crate) speaking: Vec<usize>,
+    /// Who is live, this node included.
+    pub(crate) live: Vec<NodeId>,
     /// What the dead were last heard with.
     pub(crate) last_words: Vec<(NodeId, Option<KeyId>)>,
 }
@@ -132,11 +134,10 @@ impl<R: Runtime> KeyChanges<R> {
 
     async fn carry_out(&self, ticket: Option<Ticket>, order: &KeyOrder) -> Result<(KeyState, bool), KeysError> {
         let mut reservation = self.change.lock().await;
-        if let Some(ticket) = ticket
-            && !reservation.redeem(self.runtime.now(), ticket)
-        {
-            return Err(KeysError::NotReserved);
-        }
+        let known = match ticket {
+            Some(ticket) => Some(reservation.redeem(self.runtime.now(), ticket).ok_or(KeysError::NotReserved)?),
+            None => None,
+        };
         let before = self.look().await?;
         let mut ring = before.ring.clone();
         match order {
@@ -149,6 +150,12 @@ impl<R: Runtime> KeyChanges<R> {
             return Ok((before, false));
         }
         self.keep(&ring).await?;
+        if let (Some(known), KeyOrder::Remove(_)) = (known, order)
+            && let Some(newcomer) = known.newcomer(&self.look().await?.live)
+        {
+            self.keep(&before.ring).await?;
+            return Err(KeysError::Newcomer(newcomer));
+        }
         let command = match order {
             KeyOrder::Add(key) => KeyCommand::Add(key.clone()),
             KeyOrder::Use(id) => KeyCommand::Use(*id),
@@ -173,7 +180,9 @@ impl<R: Runtime> KeyChanges<R> {
         let (ticket, order) = match order.map_err(Rejected::because)? {
             KeyOrder::Reserve { number, span_ms } => {
                 let (ticket, span) = (Ticket { by: from, number }, Duration::from_millis(span_ms.into()));
-                self.change.lock().await.take(self.runtime.now(), ticket, span).map_err(Rejected::because)?;
+                let mut reservation = self.change.lock().await;
+                let known = Known::of(self.look().await?.live);
+                reservation.take(self.runtime.now(), ticket, span, known).map_err(Rejected::because)?;
                 (None, KeyOrder::List)
             }
             KeyOrder::Release(number) => {

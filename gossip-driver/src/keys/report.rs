@@ -10,9 +10,9 @@ use crate::RequestError;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeyReport {
-    /// Those that were asked, ordered by id.
+    /// Those that are live: all that were asked, and those that came meanwhile. Ordered by id.
     pub members: Vec<MemberKeys>,
-    /// Those that were not, because they are dead; some may come back.
+    /// Those that were not asked, because they are dead; some may come back.
     pub away: Vec<NodeId>,
 }
 
@@ -32,6 +32,8 @@ pub struct MemberKeys {
 pub enum NoKeys {
     /// There was no answer, or it was a no.
     Request(RequestError),
+    /// It came, or came back, when the others had been asked already.
+    NotAsked,
     /// The answer cannot be read.
     Unreadable,
 }
@@ -39,12 +41,12 @@ pub enum NoKeys {
 impl std::error::Error for NoKeys {}
 
 impl KeyReport {
-    /// Whether everybody who was asked has answered and done what was wanted.
+    /// Whether all live members were asked, and have answered and done what was wanted.
     pub fn is_complete(&self) -> bool {
         self.members.iter().all(|member| member.keys.is_ok())
     }
 
-    /// Those that did not answer, or said no.
+    /// Those that did not answer, said no, or were not asked.
     pub fn failed(&self) -> impl Iterator<Item = (NodeId, &NoKeys)> {
         self.members.iter().filter_map(|member| Some((member.id, member.keys.as_ref().err()?)))
     }

@@ -20,9 +20,10 @@ impl<R: Runtime> Pump<R> {
         }
         let ring = self.node.config().keys.clone().ok_or(KeyRingError::NotSealed)?;
         let speaking = ring.ids().map(|id| self.node.members_speaking(id)).collect();
+        let live = self.node.members().filter(|member| member.state.is_live()).map(|member| member.id).collect();
         let dead = self.node.members().filter(|member| member.state == MemberState::Dead);
         let last_words = dead.map(|member| (member.id, self.node.speaks(member.id))).collect();
-        Ok(KeyState { ring, plaintext: self.node.config().plaintext, speaking, last_words })
+        Ok(KeyState { ring, plaintext: self.node.config().plaintext, speaking, live, last_words })
     }
 
     fn set_plaintext(&mut self, mode: Plaintext) -> Result<(), KeyRingError> {

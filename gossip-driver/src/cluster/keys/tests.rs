@@ -244,6 +244,84 @@ fn two_changes_of_keys_that_are_begun_at_once_do_not_split_the_cluster() {
 }
 
 #[test]
+fn who_comes_back_while_the_others_are_asked_hinders_the_last_step() {
+    let memory = Memory::new();
+    let keeper = moody(&memory, Mood::Fine);
+    let first = start(&memory, sealed());
+    let second = start(&memory, sealed().key_keeper(keeper.clone()));
+    join(&memory, &second, &first);
+    let away = start(&memory, sealed());
+    join(&memory, &away, &first);
+    let (old, new, away_id, address) = (key(1).id(), key(2).id(), away.id(), away.address());
+    memory.block_on(LONG, away.shutdown());
+    memory.run_for(Duration::from_mins(1));
+    memory.block_on(LONG, first.add_key_everywhere(key(2), PATIENCE)).unwrap();
+    memory.block_on(LONG, first.use_key_everywhere(new, false, PATIENCE)).unwrap();
+    let remove = || first.remove_key_everywhere(old, false, PATIENCE);
+    assert_eq!(stranding(memory.block_on(LONG, remove())), [(away_id, Stranded::Away)]);
+
+    // One takes a while to answer. Meanwhile it is neither dead any more nor among those that were asked.
+    *keeper.mood.lock().unwrap() = Mood::Slow;
+    let removing = async {
+        sleep(&memory, Duration::from_millis(100)).await;
+        remove().await
+    };
+    let coming = async {
+        sleep(&memory, Duration::from_millis(300)).await;
+        let back = Cluster::<Memory>::start(sealed().id(away_id).bind(address.to_string())).await.unwrap();
+        back.join([first.address().to_string()]).await.unwrap();
+        back
+    };
+    let (added, removed, back) =
+        memory.block_on(LONG, futures_util::future::join3(second.add_key(key(3)), removing, coming));
+    assert_eq!(added, Ok(true));
+    assert_eq!(stranding(removed), [(away_id, Stranded::Unknown(NoKeys::NotAsked))]);
+
+    // Nobody has lost it, and the steps can be repeated.
+    *keeper.mood.lock().unwrap() = Mood::Fine;
+    memory.run_for(Duration::from_secs(2));
+    assert_eq!(stranding(memory.block_on(LONG, remove())), [(away_id, Stranded::Speaks(old))]);
+    memory.block_on(LONG, first.add_key_everywhere(key(2), PATIENCE)).unwrap();
+    memory.block_on(LONG, first.use_key_everywhere(new, false, PATIENCE)).unwrap();
+    assert!(memory.block_on(LONG, remove()).unwrap().is_complete());
+    memory.run_for(Duration::from_mins(1));
+    assert!([&first, &second, &back].iter().all(|node| node.members().counts().alive == 3));
+}
+
+#[test]
+fn who_comes_in_between_the_question_and_the_removal_can_still_be_reached() {
+    let memory = Memory::new();
+    let safe = Safe::default();
+    let nodes = [start(&memory, sealed()), start(&memory, sealed().key_keeper(safe.clone()))];
+    join(&memory, &nodes[1], &nodes[0]);
+    let (old, new) = (key(1).id(), key(2).id());
+    memory.block_on(LONG, nodes[0].add_key_everywhere(key(2), PATIENCE)).unwrap();
+    memory.block_on(LONG, nodes[0].use_key_everywhere(new, false, PATIENCE)).unwrap();
+
+    // All that are there have answered, and the one that asks has looked: now it tells them.
+    let reserve = KeyOrder::Reserve { number: 7, span_ms: 60_000 };
+    assert!(memory.block_on(LONG, nodes[0].order(&reserve, PATIENCE)).unwrap().is_complete());
+    let newcomer = start(&memory, sealed());
+    join(&memory, &newcomer, &nodes[1]);
+    let remove = KeyOrder::Reserved(7, Box::new(KeyOrder::Remove(old)));
+    let report = memory.block_on(LONG, nodes[0].order(&remove, PATIENCE)).unwrap();
+    let why = report.member(nodes[1].id()).unwrap().keys.as_ref().unwrap_err().to_string();
+    assert!(why.contains(&format!("{} came in after", newcomer.id())), "{why}");
+    assert!(report.member(newcomer.id()).unwrap().keys.is_err(), "it was not asked: {report:?}");
+    assert_eq!(ids(&memory, &nodes[1]), [new, old]);
+    assert_eq!(*safe.kept.lock().unwrap(), Some(ring(&[2, 1])), "what is kept is in use");
+
+    // So it is not shut out, and learns the new key from there.
+    memory.block_on(LONG, nodes[1].add_key_everywhere(key(2), PATIENCE)).unwrap();
+    memory.block_on(LONG, nodes[1].use_key_everywhere(new, false, PATIENCE)).unwrap();
+    assert!(memory.block_on(LONG, nodes[1].remove_key_everywhere(old, false, PATIENCE)).unwrap().is_complete());
+    memory.run_for(Duration::from_mins(1));
+    for node in [&nodes[0], &nodes[1], &newcomer] {
+        assert_eq!((ids(&memory, node), node.members().counts().alive), (vec![new], 3));
+    }
+}
+
+#[test]
 fn a_member_that_does_not_answer_is_named_and_force_goes_on_without_it() {
     let memory = Memory::new();
     let mut nodes = cluster(&memory, 3);
