@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gossip_tokio::{Key, KeyId, KeyReport, KeysError, MemberKeys, Plaintext};
+use gossip_tokio::{Key, KeyId, KeyReport, KeysError, MemberKeys, Plaintext, Stranded};
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
@@ -148,15 +148,25 @@ impl Steering {
                 let named: Vec<String> = stranding.members.iter().take(NAMED).map(who).collect();
                 let count = stranding.members.len();
                 let more = if count > NAMED { format!("; and {} more", count - NAMED) } else { String::new() };
-                Failure::Failed(format!(
-                    "nothing was changed, because it would shut out {count} of the cluster's nodes (--force does it \
-                     nevertheless; 'gossip forget' for those that are gone for good): {}{more}",
-                    named.join("; ")
-                ))
+                let why = if stranding.members.iter().any(|(_, why)| must_be_waited_for(why)) {
+                    format!("{count} of the cluster's nodes cannot take part now")
+                } else {
+                    format!(
+                        "it would shut out {count} of the cluster's nodes (--force does it nevertheless; 'gossip forget' \
+                         for those that are gone for good)"
+                    )
+                };
+                Failure::Failed(format!("nothing was changed, because {why}: {}{more}", named.join("; ")))
             }
             error => Failure::failed(error),
         }
     }
+}
+
+/// Whether force is no way out: the member is busy with another change, which it would cross, just came, or says no.
+fn must_be_waited_for(why: &Stranded) -> bool {
+    use gossip_tokio::{NoKeys, RequestError, protocol::RequestError as Reason};
+    matches!(why, Stranded::Unknown(NoKeys::NotAsked | NoKeys::Request(RequestError::Failed(Reason::Rejected(_)))))
 }
 
 /// The word for a mode on the command line and in files.
@@ -165,5 +175,26 @@ pub(crate) fn plaintext_name(mode: Plaintext) -> &'static str {
         Plaintext::Refuse => "refuse",
         Plaintext::Accept => "accept",
         Plaintext::Send => "send",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gossip_tokio::{NoKeys, RequestError, protocol};
+
+    use super::*;
+
+    #[test]
+    fn force_is_offered_for_those_who_would_be_shut_out_and_not_while_another_change_is_under_way() {
+        let id = "ab12".parse().unwrap();
+        let unknown = |reason| Stranded::Unknown(NoKeys::Request(RequestError::Failed(reason)));
+        for out in [Stranded::Lacks(id), Stranded::Speaks(id), Stranded::Away, unknown(protocol::RequestError::Timeout)]
+        {
+            assert!(!must_be_waited_for(&out), "{out}");
+        }
+        let busy = unknown(protocol::RequestError::Rejected("another change of keys is under way".into()));
+        for waits in [busy, Stranded::Unknown(NoKeys::NotAsked)] {
+            assert!(must_be_waited_for(&waits), "{waits}");
+        }
     }
 }
