@@ -1,11 +1,13 @@
-//! Lines of bounded length from a connection, and lines of JSON to one.
+//! Lines of bounded length from a connection, and lines of JSON to one. A payload among them may be a key, so no copy
+//! of it is left in memory.
 
 use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes asked of the connection at once.
 const STEP: usize = 8 << 10;
@@ -15,14 +17,14 @@ const STEP: usize = 8 << 10;
 pub(crate) struct LineReader<R> {
     reader: R,
     limit: usize,
-    buffer: Vec<u8>,
+    buffer: Zeroizing<Vec<u8>>,
     /// Bytes at the front that hold no line end.
     searched: usize,
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
     pub(crate) fn new(reader: R, limit: usize) -> Self {
-        Self { reader, limit, buffer: Vec::new(), searched: 0 }
+        Self { reader, limit, buffer: Zeroizing::default(), searched: 0 }
     }
 
     /// The next line without its end; `None` when the other side has closed. May be dropped and called again.
@@ -33,24 +35,30 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     pub(crate) async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             if let Some(length) = self.buffer[self.searched..].iter().position(|&byte| byte == b'\n') {
-                let rest = self.buffer.split_off(self.searched + length + 1);
-                let mut line = std::mem::replace(&mut self.buffer, rest);
-                self.searched = 0;
-                line.truncate(line.trim_ascii_end().len());
-                return Ok(Some(line));
+                let line = self.take(self.searched + length + 1);
+                return Ok(Some(line.trim_ascii_end().to_vec()));
             }
             self.searched = self.buffer.len();
             if self.searched > self.limit {
                 let text = format!("a line is longer than {} bytes", self.limit);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text));
             }
-            let mut step = [0; STEP];
-            match self.reader.read(&mut step).await? {
+            let mut step = Zeroizing::new([0; STEP]);
+            match self.reader.read(&mut *step).await? {
                 0 if self.buffer.is_empty() => return Ok(None),
                 0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of a line")),
-                count => self.buffer.extend_from_slice(&step[..count]),
+                count => append(&mut self.buffer, &step[..count]),
             }
         }
+    }
+
+    /// Takes so many bytes from the front of the buffer; what follows them is for the next call.
+    fn take(&mut self, count: usize) -> Zeroizing<Vec<u8>> {
+        let rest = Zeroizing::new(self.buffer[count..].to_vec());
+        let mut front = std::mem::replace(&mut self.buffer, rest);
+        front.truncate(count);
+        self.searched = 0;
+        front
     }
 
     /// The next `size` bytes, whatever they are. The first `kept` of them are given, the others are dropped.
@@ -59,15 +67,13 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     ///
     /// What reading says; `UnexpectedEof` if there are fewer.
     pub(crate) async fn bytes(&mut self, size: usize, kept: usize) -> io::Result<Vec<u8>> {
-        let early = self.buffer.len().min(size);
-        let rest = self.buffer.split_off(early);
-        let mut bytes = std::mem::replace(&mut self.buffer, rest);
-        self.searched = 0;
-        let mut missing = size - early;
-        bytes.truncate(kept);
-        bytes.reserve_exact(kept.min(size) - bytes.len());
+        let early = self.take(self.buffer.len().min(size));
+        let mut missing = size - early.len();
+        // Large enough for all of it, so that it is not moved.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(kept.min(size)));
+        bytes.extend_from_slice(&early[..early.len().min(kept)]);
         while missing > 0 {
-            let mut step = [0; STEP];
+            let mut step = Zeroizing::new([0; STEP]);
             let count = self.reader.read(&mut step[..missing.min(STEP)]).await?;
             if count == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed in the middle of a payload"));
@@ -76,15 +82,15 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             let room = kept.saturating_sub(bytes.len());
             bytes.extend_from_slice(&step[..count.min(room)]);
         }
-        Ok(bytes)
+        Ok(std::mem::take(&mut *bytes))
     }
 
     /// Ends when the other side closes or breaks. What it sends meanwhile is kept, as far as a line may be long.
     pub(crate) async fn ends(&mut self) {
         while self.buffer.len() <= self.limit {
-            let mut step = [0; STEP];
-            match self.reader.read(&mut step).await {
-                Ok(count @ 1..) => self.buffer.extend_from_slice(&step[..count]),
+            let mut step = Zeroizing::new([0; STEP]);
+            match self.reader.read(&mut *step).await {
+                Ok(count @ 1..) => append(&mut self.buffer, &step[..count]),
                 Ok(0) | Err(_) => return,
             }
         }
@@ -99,16 +105,29 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 }
 
+/// Appends bytes; a buffer that has to grow is wiped where it was.
+fn append(buffer: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
+    let needed = buffer.len() + bytes.len();
+    if needed > buffer.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * buffer.capacity())));
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+    }
+    buffer.extend_from_slice(bytes);
+}
+
 /// Writes objects as lines of JSON; a reader that does not take them in time is given up.
 #[derive(Debug)]
 pub(crate) struct LineWriter<W> {
-    writer: BufWriter<W>,
+    writer: W,
+    /// What waits to be written: at most [`STEP`] bytes.
+    buffer: Zeroizing<Vec<u8>>,
     patience: Duration,
 }
 
 impl<W: AsyncWrite + Unpin> LineWriter<W> {
     pub(crate) fn new(writer: W, patience: Duration) -> Self {
-        Self { writer: BufWriter::new(writer), patience }
+        Self { writer, buffer: Zeroizing::new(Vec::with_capacity(STEP)), patience }
     }
 
     /// How long from now on a reader may take nothing.
@@ -118,18 +137,32 @@ impl<W: AsyncWrite + Unpin> LineWriter<W> {
 
     /// Appends bytes as they are.
     pub(crate) async fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        in_time(self.patience, self.writer.write_all(bytes)).await
+        if self.buffer.len() + bytes.len() > STEP {
+            self.write_out().await?;
+        }
+        if bytes.len() > STEP {
+            return in_time(self.patience, self.writer.write_all(bytes)).await;
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// Appends a line; it may wait in the buffer until the next [`flush`](Self::flush).
     pub(crate) async fn write(&mut self, object: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(object)?;
         line.push(b'\n');
-        in_time(self.patience, self.writer.write_all(&line)).await
+        self.write_bytes(&line).await
     }
 
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        self.write_out().await?;
         in_time(self.patience, self.writer.flush()).await
+    }
+
+    async fn write_out(&mut self) -> io::Result<()> {
+        let written = in_time(self.patience, self.writer.write_all(&self.buffer)).await;
+        self.buffer.zeroize();
+        written
     }
 }
 
