@@ -31,8 +31,9 @@
 //!
 //! Whoever can connect can steer the agent. On a Unix socket those are the agent's user and root (its mode is 0600);
 //! on loopback TCP they are all users of the machine, so keys are not changed there, on either side. Other addresses are
-//! refused. An agent with keys listens at the socket of its user unless it is told otherwise, others at a port;
-//! commands look in this order.
+//! refused. An agent with keys listens at the socket of its user unless it is told otherwise, others at a port.
+//! Commands go to the socket if there is one, and to the port only if there is none: whoever has taken the port does not
+//! get what was meant for an agent that has died. A change of keys goes to nobody but the user's own agent, or root's.
 //!
 //! A client that floods, sends garbage or falls silent costs a bounded amount: connections are counted, lines are
 //! bounded, waiting has deadlines, payloads over the node's limit are not kept, only few large ones are read at once,
@@ -126,7 +127,7 @@ impl ControlAddress {
 /// Where a command looks for an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ControlTarget {
-    /// At the socket of the user, then at the usual port.
+    /// At the socket of the user, or if there is none at the usual port.
     Usual,
     At(ControlAddress),
 }
@@ -149,11 +150,12 @@ impl ControlChoice {
         if !has_keys || cfg!(not(unix)) {
             return Ok(Self::At(ControlAddress::default()));
         }
-        own::address().map(Self::At).ok_or_else(|| {
-            Failure::usage(
+        own::address().map(Self::At).map_err(|wrong| {
+            let wrong = if wrong.is_empty() { String::new() } else { format!(" ({wrong})") };
+            Failure::usage(format!(
                 "an agent with keys is controlled over a socket of its user, and neither XDG_RUNTIME_DIR nor HOME names \
-                 a directory of this user: give --control unix:PATH, or --control none",
-            )
+                 a directory of this user where nobody else can write{wrong}: give --control unix:PATH, or --control none"
+            ))
         })
     }
 }

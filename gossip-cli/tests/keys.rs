@@ -4,9 +4,11 @@
 mod process;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -89,7 +91,7 @@ fn a_key_that_cannot_be_written_leaves_no_part_of_it() {
     let path = folder.file("a.key");
     // As on a medium without room: the first byte is one too many.
     let script = r#"trap '' XFSZ; ulimit -f 0; exec "$0" keys generate --out "$1""#;
-    let mut shell = std::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     let output = shell.args(["-c", script, env!("CARGO_BIN_EXE_gossip"), &path]).output().expect("sh runs");
     let (code, out, err) = told(&output);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
@@ -213,9 +215,83 @@ fn only_the_user_of_an_agent_changes_its_keys() {
     let port = thief.local_addr().expect("it is bound").to_string();
     let (code, ..) = told(&run(&["keys", "install", &next, "--control", &port]));
     assert_eq!(code, Some(1));
-    let mut heard = Vec::new();
-    thief.accept().expect("it was connected to").0.read_to_end(&mut heard).expect("it ends");
-    assert!(heard.is_empty(), "{heard:?}");
+    thief.set_nonblocking(true).expect("its mode can be set");
+    assert!(thief.accept().is_err(), "nobody connected to it");
+}
+
+#[test]
+fn a_key_is_not_sent_to_a_socket_of_another_user() {
+    const STRANGER: u32 = 12_345;
+    let folder = Folder::new("strange-socket");
+    let (key, id) = new_key(&folder, "next.key");
+    let place = Folder::new("strange-place");
+    let owned = std::os::unix::fs::chown(place.file(""), Some(STRANGER), None);
+    if owned.is_err() {
+        eprintln!("skipped: only root can be another user");
+        return;
+    }
+    // Where that user can run it, wherever it was built.
+    let command = place.file("gossip");
+    fs::copy(env!("CARGO_BIN_EXE_gossip"), &command).expect("it can be copied");
+    let control = format!("unix:{}", place.file("s"));
+    let theirs = Process::start({
+        let mut command = Command::new(&command);
+        command.args(["agent", "--bind", "127.0.0.1:0", "--control", &control]).uid(STRANGER).stdin(Stdio::null());
+        command
+    });
+    eventually("it listens", SOON, || run(&["info", "--control", &control]).status.success().then_some(()));
+    for step in [&["install", key.as_str()][..], &["use", &id], &["remove", &id]] {
+        let (code, _, err) = told(&run(&[&["keys"], step, &["--control", &control]].concat()));
+        assert_eq!(code, Some(3), "{step:?}: {err}");
+        assert!(err.contains("nothing was sent") && err.contains(&format!("uid {STRANGER}")), "{err}");
+    }
+    drop(theirs);
+}
+
+#[test]
+fn what_is_meant_for_an_agent_that_has_died_does_not_go_to_who_has_the_port() {
+    let folder = Folder::new("dead");
+    let (key, _) = new_key(&folder, "cluster.key");
+    let mut agent = Agent::start(&["--key-file", &key]);
+    let place = agent.place.file("");
+    let told_at_home = |args: &[&str]| told(&gossip().env("HOME", &place).args(args).output().expect("it runs"));
+    let told_usually =
+        |args: &[&str]| told(&gossip().env("XDG_RUNTIME_DIR", &place).args(args).output().expect("it runs"));
+    agent.process.signal("-KILL");
+    agent.process.wait(SOON);
+    for args in [&["send", "--all", "200", "secret"][..], &["info"], &["keys", "install", &key]] {
+        let (code, _, err) = told_usually(args);
+        assert_eq!(code, Some(3), "{err}");
+        assert!(err.contains("control.sock") && !err.contains("7980"), "{err}");
+    }
+    // Where no socket is, nobody is meant in particular; but a key goes to no port.
+    let (code, _, err) = told_at_home(&["keys", "install", &key]);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("Unix socket alone"), "{err}");
+}
+
+#[test]
+fn a_place_where_others_can_write_is_no_place_for_a_socket() {
+    let folder = Folder::new("open-place");
+    let (key, id) = new_key(&folder, "cluster.key");
+    let agent = Agent::start(&["--key-file", &key]);
+    let place = agent.place.file("");
+    for (mode, path) in [(0o775, place.clone()), (0o757, place.clone()), (0o710, agent.place.file("gossip"))] {
+        let before = fs::metadata(&path).expect("it is there").permissions();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode can be set");
+        let mut command = gossip();
+        let (code, out, err) =
+            told(&command.env("XDG_RUNTIME_DIR", &place).args(["keys", "list"]).output().expect("it runs"));
+        assert_eq!(code, Some(1), "{err}");
+        assert!(!out.contains(&id) && err.contains(&format!("mode {mode:04o}")) && err.contains(&path), "{out}{err}");
+        let mut command = gossip();
+        let start = command.env("XDG_RUNTIME_DIR", &place);
+        let (code, _, err) =
+            told(&start.args(["agent", "--bind", "127.0.0.1:0", "--key-file", &key]).output().expect("it runs"));
+        assert_ne!(code, Some(0));
+        assert!(err.contains(&format!("mode {mode:04o}")) && err.contains("--control"), "{err}");
+        fs::set_permissions(&path, before).expect("its mode can be set");
+    }
 }
 
 #[test]

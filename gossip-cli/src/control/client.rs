@@ -11,6 +11,8 @@ use tokio::time::timeout;
 
 use super::lines::{LineReader, LineWriter};
 use super::protocol::{MAX_REPLY, PRIVATE_KEYS, Reply, Request};
+#[cfg(unix)]
+use super::unix_socket;
 use super::{ControlAddress, ControlTarget, Stream, own};
 use crate::args::Remote;
 use crate::exit::Failure;
@@ -52,14 +54,11 @@ impl Client {
     ///
     /// [`Failure::Unreachable`] if no agent is there.
     pub(crate) async fn request_with(remote: &Remote, request: &Request, body: &[u8]) -> Result<Self, Failure> {
+        let dial = Dial { patience: remote.timeout, is_private: request.is_private() };
         let (address, stream) = match &remote.control {
-            Some(ControlTarget::At(address)) => (address.clone(), connect(address, remote.timeout).await?),
-            Some(ControlTarget::Usual) | None => connect_as_usual(remote.timeout).await?,
+            Some(ControlTarget::At(address)) => (address.clone(), dial.connect(address).await?),
+            Some(ControlTarget::Usual) | None => dial.connect_as_usual().await?,
         };
-        if request.is_private() && !address.is_private() {
-            // Whoever listens at a port need not be the agent, and a key is sent.
-            return Err(Failure::failed(PRIVATE_KEYS));
-        }
         let (reader, writer) = tokio::io::split(stream);
         let mut requests = LineWriter::new(writer, remote.timeout);
         let sent = async {
@@ -137,33 +136,70 @@ pub(crate) fn row<T: DeserializeOwned>(item: Json) -> Result<T, Failure> {
         .map_err(|error| Failure::failed(format!("the agent's answer is of another version of this command: {error}")))
 }
 
-/// A connection to the agent of the user that is there, or to the one at the usual port.
-async fn connect_as_usual(patience: Duration) -> Result<(ControlAddress, Box<dyn Stream>), Failure> {
-    for address in own::sockets() {
-        if let Ok(stream) = connect(&address, patience).await {
-            return Ok((address, stream));
+/// How a connection is made.
+#[derive(Clone, Copy, Debug)]
+struct Dial {
+    patience: Duration,
+    /// Whether nobody but the agent of this user, or of root, may be asked.
+    is_private: bool,
+}
+
+impl Dial {
+    /// A connection to the agent of the user; to the one at the usual port if no socket is there.
+    async fn connect_as_usual(self) -> Result<(ControlAddress, Box<dyn Stream>), Failure> {
+        let own::Sockets { own, doubtful } = own::sockets();
+        let mut absent = None;
+        for address in own {
+            match self.connect(&address).await {
+                Ok(stream) => return Ok((address, stream)),
+                Err(failure) => absent = absent.or(Some(failure)),
+            }
+        }
+        // An agent that left its socket is meant, and not whoever has the port.
+        if let Some(failure) = absent {
+            return Err(failure);
+        }
+        if !doubtful.is_empty() {
+            return Err(Failure::failed(format!(
+                "this may not be the socket of an agent of this user: {}; put that right, or name the agent's control \
+                 address with --control",
+                doubtful.join("; ")
+            )));
+        }
+        let address = ControlAddress::default();
+        let stream = self.connect(&address).await?;
+        Ok((address, stream))
+    }
+
+    async fn connect(self, address: &ControlAddress) -> Result<Box<dyn Stream>, Failure> {
+        if self.is_private && !address.is_private() {
+            // Whoever listens at a port need not be the agent, and a key is sent.
+            return Err(Failure::failed(PRIVATE_KEYS));
+        }
+        match timeout(self.patience, self.open(address)).await {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::PermissionDenied => Err(Failure::unreachable(format!(
+                "nothing was sent to {address}: {error}; run this command as the user of the agent"
+            ))),
+            Ok(outcome) => outcome.map_err(|error| absent(address, &error.to_string())),
+            Err(_) => Err(absent(address, "no connection in time")),
         }
     }
-    let address = ControlAddress::default();
-    let stream = connect(&address, patience).await?;
-    Ok((address, stream))
-}
 
-async fn connect(address: &ControlAddress, patience: Duration) -> Result<Box<dyn Stream>, Failure> {
-    match timeout(patience, open(address)).await {
-        Ok(outcome) => outcome.map_err(|error| absent(address, &error.to_string())),
-        Err(_) => Err(absent(address, "no connection in time")),
+    async fn open(self, address: &ControlAddress) -> io::Result<Box<dyn Stream>> {
+        Ok(match address {
+            ControlAddress::Tcp(at) => Box::new(TcpStream::connect(at).await?),
+            #[cfg(unix)]
+            ControlAddress::Unix(path) => {
+                let stream = tokio::net::UnixStream::connect(path).await?;
+                if self.is_private {
+                    unix_socket::refuse_strangers(&stream)?;
+                }
+                Box::new(stream)
+            }
+            #[cfg(not(unix))]
+            ControlAddress::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
+        })
     }
-}
-
-async fn open(address: &ControlAddress) -> io::Result<Box<dyn Stream>> {
-    Ok(match address {
-        ControlAddress::Tcp(at) => Box::new(TcpStream::connect(at).await?),
-        #[cfg(unix)]
-        ControlAddress::Unix(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
-        #[cfg(not(unix))]
-        ControlAddress::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
-    })
 }
 
 fn absent(address: &ControlAddress, reason: &str) -> Failure {

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use tokio::net::{UnixListener, UnixStream};
 
 /// The file of a socket; it is removed when this is dropped, unless another agent has taken its place.
@@ -40,11 +41,29 @@ async fn refuse_if_alive(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Refuses a listener that is neither of this user nor of root: its socket may lie where anybody can put one.
+///
+/// # Errors
+///
+/// Whose it is.
+pub(crate) fn refuse_strangers(stream: &UnixStream) -> io::Result<()> {
+    let (owner, user) = (stream.peer_cred()?.uid(), rustix::process::geteuid().as_raw());
+    if is_trusted(owner, user) {
+        return Ok(());
+    }
+    let reason = format!("who listens there is another user (uid {owner}, not {user})");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
+}
+
+fn is_trusted(owner: u32, user: u32) -> bool {
+    owner == user || owner == 0
+}
+
 /// Binds in a directory that nobody else can enter, and moves the socket to its place when its mode is set: at no time
 /// can another user connect, whatever the umask is.
 fn bind_privately(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
-    let room = Room::new(path)?;
-    let first = room.0.join("s");
+    let room = private_room(path)?;
+    let first = room.path().join("s");
     let listener = UnixListener::bind(&first)?;
     fs::set_permissions(&first, fs::Permissions::from_mode(0o600))?;
     let inode = fs::symlink_metadata(&first)?.ino();
@@ -52,22 +71,11 @@ fn bind_privately(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     Ok((listener, SocketFile { path: path.to_owned(), inode }))
 }
 
-/// A private directory beside the socket's place; it is removed when this is dropped.
-struct Room(PathBuf);
-
-impl Room {
-    fn new(path: &Path) -> io::Result<Self> {
-        let room = path.with_file_name(format!(".g{}", std::process::id()));
-        fs::DirBuilder::new().mode(0o700).create(&room)?;
-        Ok(Self(room))
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(self.0.join("s"));
-        let _ = fs::remove_dir(&self.0);
-    }
+/// A private directory beside the socket's place, of a name that nobody can foresee; it is removed when this is dropped.
+fn private_room(path: &Path) -> io::Result<TempDir> {
+    let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".g").permissions(fs::Permissions::from_mode(0o700)).tempdir_in(beside)
 }
 
 impl Drop for SocketFile {
@@ -111,6 +119,21 @@ mod tests {
         UnixStream::connect(place.socket()).await.unwrap();
         drop((listener, file));
         assert_eq!(fs::read_dir(&place.0).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_this_user_and_root_are_trusted_with_keys() {
+        for (owner, user, expected) in [(0, 0, true), (7, 7, true), (0, 7, true), (7, 0, false), (8, 7, false)] {
+            assert_eq!(is_trusted(owner, user), expected, "{owner} for {user}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_the_way_of_the_socket_before_it_is_in_place_cannot_be_foreseen() {
+        let place = Place::new("rooms");
+        let [one, two] = [(); 2].map(|()| private_room(&place.socket()).unwrap());
+        assert_ne!(one.path(), two.path());
+        assert_eq!(fs::metadata(one.path()).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[tokio::test]

@@ -267,6 +267,10 @@ impl Folder {
     pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("gossip-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder can be made");
+        // Whatever the umask is, nobody else can write there.
+        #[cfg(unix)]
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("its mode can be set");
         Self(path)
     }
 
