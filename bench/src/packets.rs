@@ -1,7 +1,7 @@
 //! What a ping and its ack cost: a node receives the one and writes the other, plain and sealed, without a socket.
 //!
-//! Beside it stands what it costs to refuse the same ping when it does not open: damaged, and damaged in the name of a sender
-//! whom the node never heard of, for whom it has to make a key.
+//! Beside it stands what it costs to refuse the same ping when it does not open: damaged, damaged in the name of a sender
+//! whom the node never heard of, for whom it has to make a key, and as long as a datagram can be.
 //!
 //! Each turn begins with the ping of a peer, whose own work is not counted. The suites take turns, so that their figures can be
 //! compared even where the machine is busy.
@@ -18,6 +18,9 @@ const TURN: usize = 200;
 
 /// Where a packet has its sender.
 const SENDER: usize = 8;
+
+/// The longest datagram of UDP over IPv4.
+const LONGEST: usize = 65_507;
 
 /// Measures ping and ack of a node, plain and sealed.
 #[derive(Parser)]
@@ -37,8 +40,8 @@ struct Pair {
     nodes: [Node<u8>; 2],
     buffer: BytesMut,
     spent: Vec<Duration>,
-    /// For a damaged ping, and for one of a stranger.
-    refused: [Vec<Duration>; 2],
+    /// For a damaged ping, for one of a stranger, and for one of the greatest length.
+    refused: [Vec<Duration>; 3],
     allocations: u64,
 }
 
@@ -116,10 +119,11 @@ impl Pair {
                     continue;
                 }
                 let (mut spent, now, packet) = (Duration::ZERO, self.now, &mut self.buffer);
-                for (is_strange, refused) in [false, true].into_iter().zip(&mut self.refused) {
+                for (sort, refused) in self.refused.iter_mut().enumerate() {
                     let (mut bad, last) = (packet.clone(), packet.len() - 1);
                     bad[last] ^= 1;
-                    bad[SENDER] ^= u8::from(is_strange);
+                    bad[SENDER] ^= u8::from(sort == 1);
+                    bad.resize(if sort == 2 { LONGEST } else { last + 1 }, 0);
                     let cost = allocation_counter::measure(|| {
                         let begin = Clock::now();
                         node.handle_datagram(now, 1, &mut bad);
@@ -150,7 +154,7 @@ impl Pair {
             let index = (spent.len() * share / 100).min(spent.len().saturating_sub(1));
             u64::try_from(spent.get(index).copied().unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
         };
-        let [damaged, strange] = &mut self.refused;
+        let [damaged, strange, long] = &mut self.refused;
         json!({
             "suite": self.name,
             "pings": self.spent.len(),
@@ -159,6 +163,7 @@ impl Pair {
             "p90_ns": nanos(&mut self.spent, 90),
             "refused_damaged_ns": nanos(damaged, 50),
             "refused_strange_ns": nanos(strange, 50),
+            "refused_long_ns": nanos(long, 50),
             "allocations": self.allocations,
         })
     }
@@ -176,7 +181,7 @@ fn main() {
         // Until the news is told and all memory is there.
         (0..TURN).for_each(|_| pair.ping());
         (pair.allocations, pair.spent) = (0, Vec::with_capacity(arguments.pings + TURN));
-        pair.refused = [(); 2].map(|()| Vec::with_capacity(2 * arguments.pings + TURN));
+        pair.refused = [(); 3].map(|()| Vec::with_capacity(2 * arguments.pings + TURN));
     }
     for _ in 0..arguments.pings.div_ceil(TURN) {
         for pair in &mut pairs {
@@ -191,7 +196,8 @@ fn main() {
             let (low, high) = (&report["p10_ns"], &report["p90_ns"]);
             println!("{suite}: ping to ack {median} ns (10% {low}, 90% {high}), {allocations} allocations");
             let (damaged, strange) = (&report["refused_damaged_ns"], &report["refused_strange_ns"]);
-            println!("{suite}: to refuse a damaged ping {damaged} ns, one of a stranger {strange} ns");
+            let long = &report["refused_long_ns"];
+            println!("{suite}: to refuse a damaged ping {damaged} ns, one of a stranger {strange} ns, 64 KiB {long} ns");
         }
     }
 }
