@@ -197,7 +197,9 @@ fn main() {
             println!("{suite}: ping to ack {median} ns (10% {low}, 90% {high}), {allocations} allocations");
             let (damaged, strange) = (&report["refused_damaged_ns"], &report["refused_strange_ns"]);
             let long = &report["refused_long_ns"];
-            println!("{suite}: to refuse a damaged ping {damaged} ns, one of a stranger {strange} ns, 64 KiB {long} ns");
+            println!(
+                "{suite}: to refuse a damaged ping {damaged} ns, one of a stranger {strange} ns, 64 KiB {long} ns"
+            );
         }
     }
 }

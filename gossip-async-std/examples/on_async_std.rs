@@ -1,17 +1,21 @@
 //! Starts a node in a program on async-std and shows who is in its cluster.
 //!
-//! Without arguments, three nodes start in this process, find each other, and leave:
+//! Three nodes start in this process, find each other, and leave; over WebSocket, if you like:
 //!
 //! ```text
 //! cargo run --example on_async_std
+//! cargo run --features websocket --example on_async_std -- --ws-listen
 //! ```
 //!
-//! With arguments, one node runs until Ctrl-C; start several in several terminals:
+//! With `--stay` one node runs until Ctrl-C; start several in several terminals:
 //!
 //! ```text
-//! cargo run --example on_async_std -- --bind 127.0.0.1:7001
-//! cargo run --example on_async_std -- --bind 127.0.0.1:7002 --join 127.0.0.1:7001
+//! cargo run --example on_async_std -- --stay --bind 127.0.0.1:7001
+//! cargo run --example on_async_std -- --stay --join 127.0.0.1:7001
 //! ```
+
+#[path = "../../gossip-tokio/examples/addresses/mod.rs"]
+mod addresses;
 
 use std::error::Error;
 use std::pin::pin;
@@ -19,15 +23,28 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use async_signal::{Signal, Signals};
+use clap::Parser;
 use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
 use gossip_async_std::{Cluster, Config, Event, Events, MemberState};
 
-const USAGE: &str = "usage: on_async_std [--cluster NAME] [--bind ADDRESS] [--join ADDRESS]... [--set KEY=VALUE]...";
+use addresses::Addresses;
+
+/// Shows who is in a cluster.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    addresses: Addresses,
+    /// Start one node, and stay until Ctrl-C
+    #[arg(long)]
+    stay: bool,
+}
 
 #[async_std::main]
 async fn main() -> ExitCode {
-    match run().await {
+    let Arguments { addresses, stay } = Arguments::parse();
+    let outcome = if stay { one_node(&addresses).await } else { three_nodes(&addresses).await };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -36,42 +53,13 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
-    match parse(std::env::args().skip(1))? {
-        Some(config) => one_node(config).await,
-        None => three_nodes().await,
-    }
-}
-
-/// The configuration that the arguments ask for; `None` without arguments.
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Config>, String> {
-    let mut config = Config::local("example");
-    let mut is_empty = true;
-    while let Some(option) = arguments.next() {
-        is_empty = false;
-        if !["--cluster", "--bind", "--join", "--set"].contains(&option.as_str()) {
-            return Err(format!("unknown option {option}\n{USAGE}"));
-        }
-        let value = arguments.next().ok_or_else(|| format!("{option} needs a value\n{USAGE}"))?;
-        config = match option.as_str() {
-            "--cluster" => config.protocol(|protocol| protocol.cluster = value),
-            "--bind" => config.bind(value),
-            "--join" => config.seed(value),
-            _ => {
-                let (key, value) = value.split_once('=').ok_or_else(|| format!("--set needs KEY=VALUE\n{USAGE}"))?;
-                config.metadata(key, value)
-            }
-        };
-    }
-    Ok((!is_empty).then_some(config))
-}
-
-async fn three_nodes() -> Result<(), Box<dyn Error>> {
-    let first = Cluster::start(Config::local("example").metadata("role", "first")).await?;
+async fn three_nodes(addresses: &Addresses) -> Result<(), Box<dyn Error>> {
+    let first =
+        Cluster::start(addresses.node(0).dial_only(false).metadata("role", "first").seeds(&addresses.join)).await?;
     println!("the first node is {} at {}", first.id(), first.address());
     let mut nodes = vec![first];
     for role in ["second", "third"] {
-        let config = Config::local("example").metadata("role", role).seed(nodes[0].address().to_string());
+        let config = addresses.node(1).metadata("role", role).seed(nodes[0].address().to_string());
         nodes.push(Cluster::start(config).await?);
     }
     for node in &nodes {
@@ -96,8 +84,8 @@ async fn sees(node: &Cluster, count: usize) {
     }
 }
 
-async fn one_node(config: Config) -> Result<(), Box<dyn Error>> {
-    let node = Cluster::start(config).await?;
+async fn one_node(addresses: &Addresses) -> Result<(), Box<dyn Error>> {
+    let node = Cluster::start(addresses.node(0).seeds(&addresses.join)).await?;
     println!("this node is {} at {}; Ctrl-C leaves", node.id(), node.address());
     let mut interrupts = Signals::new([Signal::Int])?;
     let printing = pin!(print_changes(&node, node.events()));

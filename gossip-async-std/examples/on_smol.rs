@@ -2,27 +2,42 @@
 //!
 //! ```text
 //! cargo run --example on_smol
+//! cargo run --features websocket --example on_smol -- --ws-listen
 //! ```
+
+#[path = "../../gossip-tokio/examples/addresses/mod.rs"]
+mod addresses;
 
 use std::error::Error;
 use std::time::Duration;
 
+use clap::Parser;
 use gossip_async_std::{
     Audience, BroadcastOptions, Cluster, Config, Message, MessageType, Reliability, Request, ReservedType,
 };
 
+use addresses::Addresses;
+
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sends messages and asks questions on smol.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    addresses: Addresses,
+}
 
 fn note() -> Result<MessageType, ReservedType> {
     MessageType::user(200)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let Arguments { addresses } = Arguments::parse();
     smol::block_on(async {
-        let first = start("first").await?;
+        let first = start("first", addresses.node(0).dial_only(false).seeds(&addresses.join)).await?;
         let mut nodes = vec![first.clone()];
         for name in ["second", "third"] {
-            let node = start(name).await?;
+            let node = start(name, addresses.node(1)).await?;
             node.join([first.address().to_string()]).await?;
             nodes.push(node);
         }
@@ -45,8 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// A node that prints what it hears, and answers a number with its double.
-async fn start(name: &'static str) -> Result<Cluster, Box<dyn Error>> {
-    let node = Cluster::start(Config::local("example")).await?;
+async fn start(name: &'static str, config: Config) -> Result<Cluster, Box<dyn Error>> {
+    let node = Cluster::start(config).await?;
     println!("the {name} node is {} at {}", node.id(), node.address());
     node.handle_messages(note()?, move |message: Message| async move {
         match message.payload.decode::<String>() {

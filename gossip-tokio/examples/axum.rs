@@ -1,36 +1,49 @@
 //! A node behind a route of a web server that has other routes too, so that one port serves both.
 //!
 //! ```text
-//! cargo run --features websocket --example axum -- 127.0.0.1:8080
-//! cargo run --features websocket --example axum -- 127.0.0.1:8081 ws://127.0.0.1:8080/gossip
+//! cargo run --features websocket --example axum -- --bind 127.0.0.1:8080
+//! cargo run --features websocket --example axum -- --bind 127.0.0.1:8081 --join ws://127.0.0.1:8080/gossip
 //! curl http://127.0.0.1:8080/members
 //! ```
+//!
+//! `--bind` says where the server listens.
 
-use std::net::SocketAddr;
+mod addresses;
+
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::get;
+use clap::Parser;
 use gossip_tokio::{Cluster, Config, Member};
 use hyper_util::rt::TokioIo;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 use tracing_subscriber::EnvFilter;
 
+use addresses::Addresses;
+
 type Error = Box<dyn std::error::Error>;
+
+/// Serves peers and others at one port.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    addresses: Addresses,
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).init();
-    let mut args = std::env::args().skip(1);
-    let address: SocketAddr = args.next().ok_or("usage: axum ADDRESS [SEED...]")?.parse()?;
+    let Arguments { addresses } = Arguments::parse();
 
     // Peers come in by the server: the node itself listens nowhere.
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    let url = format!("ws://{}/gossip", listener.local_addr()?);
-    let cluster = Cluster::start(Config::local("axum").advertise(url).seeds(args)).await?;
+    let listener = tokio::net::TcpListener::bind(&addresses.bind).await?;
+    let address = listener.local_addr()?;
+    let url = addresses.advertise.clone().unwrap_or_else(|| format!("ws://{address}/gossip"));
+    let cluster = Cluster::start(addresses.node(0).advertise(url).seeds(addresses.join)).await?;
 
     let routes =
         Router::new().route("/gossip", get(gossip)).route("/members", get(members)).with_state(cluster.clone());

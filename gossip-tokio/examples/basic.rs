@@ -1,30 +1,58 @@
 //! Starts a node and shows who is in its cluster.
 //!
-//! Without arguments, three nodes start in this process, find each other, and leave:
+//! Three nodes start in this process, find each other, and leave; over WebSocket, if you like:
 //!
 //! ```text
 //! cargo run --example basic
+//! cargo run --features websocket --example basic -- --ws-listen
 //! ```
 //!
-//! With arguments, one node runs until Ctrl-C; start several in several terminals:
+//! With `--stay` one node runs and takes commands, of which `help` shows a list; start several in several terminals:
 //!
 //! ```text
-//! cargo run --example basic -- --bind 127.0.0.1:7001
-//! cargo run --example basic -- --bind 127.0.0.1:7002 --join 127.0.0.1:7001
+//! cargo run --example basic -- --stay --bind 127.0.0.1:7001
+//! cargo run --example basic -- --stay --join 127.0.0.1:7001
 //! ```
 
+mod addresses;
+
 use std::error::Error;
+use std::io::BufRead as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
 use gossip_tokio::{Cluster, Config, Event, MemberState};
+use tokio::sync::mpsc::{Receiver, channel};
 
-const USAGE: &str = "usage: basic [--cluster NAME] [--bind ADDRESS] [--join ADDRESS]... [--set KEY=VALUE]...";
+use addresses::Addresses;
+
+const COMMANDS: &str = "commands: peers, whoami, set-meta KEY VALUE, get-meta KEY, show-meta, leave";
+
+/// Shows who is in a cluster.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    addresses: Addresses,
+    /// Metadata of this node
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Start one node, and take commands until it leaves
+    #[arg(long)]
+    stay: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("it must be KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    match run().await {
+    let arguments = Arguments::parse();
+    let outcome = if arguments.stay { one_node(arguments).await } else { three_nodes(arguments).await };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -33,42 +61,15 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
-    match parse(std::env::args().skip(1))? {
-        Some(config) => one_node(config).await,
-        None => three_nodes().await,
-    }
-}
-
-/// The configuration that the arguments ask for; `None` without arguments.
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Config>, String> {
-    let mut config = Config::local("example");
-    let mut is_empty = true;
-    while let Some(option) = arguments.next() {
-        is_empty = false;
-        if !["--cluster", "--bind", "--join", "--set"].contains(&option.as_str()) {
-            return Err(format!("unknown option {option}\n{USAGE}"));
-        }
-        let value = arguments.next().ok_or_else(|| format!("{option} needs a value\n{USAGE}"))?;
-        config = match option.as_str() {
-            "--cluster" => config.protocol(|protocol| protocol.cluster = value),
-            "--bind" => config.bind(value),
-            "--join" => config.seed(value),
-            _ => {
-                let (key, value) = value.split_once('=').ok_or_else(|| format!("--set needs KEY=VALUE\n{USAGE}"))?;
-                config.metadata(key, value)
-            }
-        };
-    }
-    Ok((!is_empty).then_some(config))
-}
-
-async fn three_nodes() -> Result<(), Box<dyn Error>> {
-    let first = Cluster::start(Config::local("example").metadata("role", "first")).await?;
+async fn three_nodes(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let Arguments { addresses, set, .. } = arguments;
+    let first =
+        Cluster::start(with(addresses.node(0).dial_only(false), set).metadata("role", "first").seeds(&addresses.join))
+            .await?;
     println!("the first node is {} at {}", first.id(), first.address());
     let mut nodes = vec![first];
     for role in ["second", "third"] {
-        let config = Config::local("example").metadata("role", role).seed(nodes[0].address().to_string());
+        let config = addresses.node(1).metadata("role", role).seed(nodes[0].address().to_string());
         nodes.push(Cluster::start(config).await?);
     }
     for node in &nodes {
@@ -83,6 +84,10 @@ async fn three_nodes() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+fn with(config: Config, metadata: Vec<(String, String)>) -> Config {
+    metadata.into_iter().fold(config, |config, (key, value)| config.metadata(key, value))
+}
+
 /// Waits until a node sees as many live members as that.
 async fn sees(node: &Cluster, count: usize) {
     let mut events = node.events();
@@ -93,10 +98,12 @@ async fn sees(node: &Cluster, count: usize) {
     }
 }
 
-async fn one_node(config: Config) -> Result<(), Box<dyn Error>> {
-    let node = Cluster::start(config).await?;
+async fn one_node(arguments: Arguments) -> Result<(), Box<dyn Error>> {
+    let Arguments { addresses, set, .. } = arguments;
+    let node = Cluster::start(with(addresses.node(0), set).seeds(&addresses.join)).await?;
     println!("this node is {} at {}; Ctrl-C leaves", node.id(), node.address());
-    let mut events = node.events();
+    println!("{COMMANDS}");
+    let (mut events, mut commands) = (node.events(), lines());
     loop {
         tokio::select! {
             event = events.next() => match event {
@@ -104,14 +111,59 @@ async fn one_node(config: Config) -> Result<(), Box<dyn Error>> {
                 Some(_) => {}
                 None => return Err(node.stopped().await.into()),
             },
+            Some(line) = commands.recv() => {
+                if line.trim() == "leave" {
+                    break;
+                }
+                obey(&node, &line).await;
+            }
             signal = tokio::signal::ctrl_c() => {
                 signal?;
-                let report = node.leave().await?;
-                println!("left; {} peers know", report.acknowledged);
-                node.shutdown().await;
-                return Ok(());
+                break;
             }
         }
+    }
+    let report = node.leave().await?;
+    println!("left; {} peers know", report.acknowledged);
+    node.shutdown().await;
+    Ok(())
+}
+
+/// What is typed, line by line.
+fn lines() -> Receiver<String> {
+    let (sender, receiver) = channel(1);
+    // A thread of its own: the process can end while it reads.
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+async fn obey(node: &Cluster, line: &str) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let me = || node.members().local().cloned();
+    match *words {
+        [] => {}
+        ["peers"] => print_members(node),
+        ["whoami"] => println!("{} at {}, {:?}", node.id(), node.address(), node.phase()),
+        ["set-meta", key, value] => match node.set_metadata(key, value).await {
+            Ok(()) => println!("{key} is {value}"),
+            Err(error) => println!("{key} stays as it is: {error}"),
+        },
+        ["get-meta", key] => match me().as_ref().and_then(|me| me.metadata.get(key)) {
+            Some(value) => println!("{value}"),
+            None => println!("{key} is not set"),
+        },
+        ["show-meta"] => {
+            for (key, value) in me().iter().flat_map(|me| me.metadata.iter()) {
+                println!("{key} = {value}");
+            }
+        }
+        _ => println!("{COMMANDS}"),
     }
 }
 

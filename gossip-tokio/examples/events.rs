@@ -2,37 +2,48 @@
 //!
 //! ```text
 //! cargo run --example events
+//! cargo run --features websocket --example events -- --ws-listen
 //! ```
+
+mod addresses;
 
 use std::error::Error;
 use std::time::Duration;
 
+use clap::Parser;
 use gossip_tokio::{Cluster, Config, Event, Events, MemberState};
+
+use addresses::Addresses;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-fn config(observer: Option<&Cluster>) -> Config {
-    let config = Config::local("example").protocol(|protocol| {
-        // Decide within a few seconds, so that the program is short to watch.
+/// Prints what one node hears while others come and go.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    addresses: Addresses,
+}
+
+/// Decides within a few seconds, so that the program is short to watch.
+fn quick(config: Config) -> Config {
+    config.protocol(|protocol| {
         protocol.probe_interval = Duration::from_millis(500);
         protocol.suspicion_max = 2;
-    });
-    match observer {
-        Some(observer) => config.seed(observer.address().to_string()),
-        None => config,
-    }
+    })
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let observer = Cluster::start(config(None)).await?;
+    let Arguments { addresses } = Arguments::parse();
+    let observer = Cluster::start(quick(addresses.node(0).dial_only(false)).seeds(&addresses.join)).await?;
+    let another = || quick(addresses.node(1)).seed(observer.address().to_string());
     println!("observing from {}\n", observer.address());
     let mut events = observer.events();
 
     println!("--- three nodes join");
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        let node = Cluster::start(config(Some(&observer))).await?;
+        let node = Cluster::start(another()).await?;
         until(&mut events, |event| is_now(event, &node, MemberState::Alive)).await?;
         nodes.push(node);
     }
@@ -47,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     until(&mut events, |event| is_now(event, &crashed, MemberState::Dead)).await?;
 
     println!("--- it starts again with its id, at another address");
-    let restarted = Cluster::start(config(Some(&observer)).id(crashed.id())).await?;
+    let restarted = Cluster::start(another().id(crashed.id())).await?;
     until(&mut events, |event| is_now(event, &restarted, MemberState::Alive)).await?;
 
     println!("--- one leaves");

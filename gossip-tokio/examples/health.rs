@@ -1,23 +1,37 @@
 //! Shows every second how a node does: its health score, its probes, and whom it sees. One peer crashes on the way.
 //!
 //! ```text
-//! cargo run --example health -- 12
+//! cargo run --example health
+//! cargo run --features websocket --example health -- --ws-listen --rounds 20
 //! ```
-//!
-//! The argument is the number of rounds, 12 if left out.
+
+mod addresses;
 
 use std::error::Error;
 use std::time::Duration;
 
+use clap::Parser;
 use gossip_tokio::{Cluster, Config, MessageKind};
+
+use addresses::Addresses;
+
+/// Shows how a node does.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    addresses: Addresses,
+    /// How many seconds to watch
+    #[arg(long, value_name = "NUMBER", default_value_t = 12)]
+    rounds: u32,
+}
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let rounds: u32 = std::env::args().nth(1).map_or(Ok(12), |text| text.parse())?;
-    let node = Cluster::start(Config::local("example")).await?;
+    let Arguments { addresses, rounds } = Arguments::parse();
+    let node = Cluster::start(addresses.node(0).dial_only(false).seeds(&addresses.join)).await?;
     let mut peers = Vec::new();
     for _ in 0..3 {
-        let peer = Cluster::start(Config::local("example")).await?;
+        let peer = Cluster::start(addresses.node(1)).await?;
         peer.join([node.address().to_string()]).await?;
         peers.push(peer);
     }

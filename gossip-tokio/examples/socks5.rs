@@ -6,15 +6,30 @@
 //! ```
 //!
 //! The example starts two nodes that listen, and one that only dials, always through the proxy at the address given.
-//! With the address of a node of yours after that of the proxy, it joins there instead.
+//! With `--join` and the address of a node of yours, it joins there instead. `--ws-listen` (and `--features websocket`)
+//! makes the two listen for WebSocket, which goes through the proxy as well.
+
+mod addresses;
 
 use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use clap::Parser;
 use gossip_tokio::{ByteStream, Cluster, Config, Dialer, Dialing, MessageType, NodeAddress, Request};
 use tokio_socks::tcp::Socks5Stream;
 use tokio_util::compat::TokioAsyncReadCompatExt;
+
+use addresses::Addresses;
+
+/// Reaches others through a SOCKS5 proxy.
+#[derive(Parser)]
+struct Arguments {
+    /// Where the proxy is
+    proxy: String,
+    #[command(flatten)]
+    addresses: Addresses,
+}
 
 /// Opens connections through a proxy.
 struct Proxy(String);
@@ -39,20 +54,19 @@ impl Dialer for Proxy {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let proxy = arguments.next().ok_or("give the address of a SOCKS5 proxy, for example 127.0.0.1:1080")?;
-    let inside = Config::local("example").dial_only(true).dialer(Proxy(proxy));
+    let Arguments { proxy, addresses } = Arguments::parse();
+    let inside = Config::local(addresses.cluster.clone()).dial_only(true).dialer(Proxy(proxy));
     let inside = Cluster::start(inside).await?;
-    if let Some(seed) = arguments.next() {
-        inside.join([seed]).await?;
+    if !addresses.join.is_empty() {
+        inside.join(addresses.join).await?;
         println!("this node sees {} members", inside.members().counts().live());
         inside.leave().await?;
         inside.shutdown().await;
         return Ok(());
     }
 
-    let one = Cluster::start(Config::local("example")).await?;
-    let two = Cluster::start(Config::local("example")).await?;
+    let one = Cluster::start(addresses.node(0).dial_only(false)).await?;
+    let two = Cluster::start(addresses.node(1)).await?;
     two.join([one.address().to_string()]).await?;
     inside.join([one.address().to_string()]).await?;
     for node in [&one, &two, &inside] {

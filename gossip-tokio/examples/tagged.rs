@@ -2,26 +2,38 @@
 //!
 //! ```text
 //! cargo run --example tagged
-//! cargo run --example tagged -- --bind 127.0.0.1:0 --jobs 5
+//! cargo run --features websocket --example tagged -- --ws-listen --jobs 5
 //! ```
-//!
-//! `--bind` says where all nodes listen, port 0 for a free one each; `--jobs` how many jobs each kind of worker gets.
+
+mod addresses;
 
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
 use gossip_tokio::{BroadcastOptions, Cluster, Config, Message, MessageType, NodeId};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-const USAGE: &str = "usage: tagged [--bind ADDRESS] [--jobs NUMBER]";
+use addresses::Addresses;
+
+/// Gives jobs to those who have the tag for them.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    addresses: Addresses,
+    /// How many jobs each kind of worker gets
+    #[arg(long, value_name = "NUMBER", default_value_t = 3)]
+    jobs: u32,
+}
+
 const PATIENCE: Duration = Duration::from_secs(10);
 const WORKERS: [(&str, &str); 5] =
     [("anna", "encode"), ("bela", "encode"), ("cleo", "index"), ("dora", "index"), ("emil", "index")];
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -30,23 +42,13 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
-    let (mut bind, mut jobs) = ("127.0.0.1:0".to_owned(), 3_u32);
-    let mut arguments = std::env::args().skip(1);
-    while let Some(option) = arguments.next() {
-        let value = arguments.next().ok_or_else(|| format!("{option} needs a value\n{USAGE}"))?;
-        match option.as_str() {
-            "--bind" => bind = value,
-            "--jobs" => jobs = value.parse().map_err(|error| format!("--jobs {value}: {error}\n{USAGE}"))?,
-            _ => return Err(format!("unknown option {option}\n{USAGE}").into()),
-        }
-    }
+async fn run(Arguments { addresses, jobs }: Arguments) -> Result<(), Box<dyn Error>> {
     let job = MessageType::user(200)?;
-    let boss = Cluster::start(Config::local("example").bind(&bind).tag("boss")).await?;
+    let boss = Cluster::start(addresses.node(0).dial_only(false).seeds(&addresses.join).tag("boss")).await?;
     let (done, mut finished) = unbounded_channel();
     let mut workers = Vec::new();
     for (name, tag) in WORKERS {
-        workers.push(worker(name, tag, job, &boss, &bind, done.clone()).await?);
+        workers.push(worker(name, addresses.node(1).tag(tag), job, &boss, done.clone()).await?);
     }
     tokio::time::timeout(PATIENCE, knows_the_tags(&boss)).await?;
 
@@ -76,13 +78,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
 /// A node that does the jobs for its tag, and tells of each.
 async fn worker(
     name: &'static str,
-    tag: &'static str,
+    config: Config,
     job: MessageType,
     boss: &Cluster,
-    bind: &str,
     done: UnboundedSender<NodeId>,
 ) -> Result<Cluster, Box<dyn Error>> {
-    let node = Cluster::start(Config::local("example").bind(bind).tag(tag)).await?;
+    let node = Cluster::start(config).await?;
     node.join([boss.address().to_string()]).await?;
     let id = node.id();
     node.handle_messages(job, move |message: Message| {

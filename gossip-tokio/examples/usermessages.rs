@@ -1,12 +1,13 @@
 //! Nodes send each other messages of a type of their own, and ask each other questions. Ends by itself.
 //!
-//! Without arguments, three nodes start in this process:
+//! Three nodes start in this process:
 //!
 //! ```text
 //! cargo run --example usermessages
+//! cargo run --features websocket --example usermessages -- --ws-listen
 //! ```
 //!
-//! With arguments, one node greets whoever is in the cluster, asks each for the time of day, and leaves; `--stay` keeps it
+//! With `--join`, one node greets whoever is in the cluster, asks each for the time of day, and leaves; `--stay` keeps it
 //! there for that many seconds to be greeted and asked by others:
 //!
 //! ```text
@@ -14,17 +15,31 @@
 //! cargo run --example usermessages -- --join 127.0.0.1:7001
 //! ```
 
+mod addresses;
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use clap::Parser;
 use gossip_tokio::{
     Audience, BroadcastOptions, Cluster, Config, Message, MessageType, Rejected, Reliability, Request, ReservedType,
 };
 use serde::{Deserialize, Serialize};
 
-const USAGE: &str = "usage: usermessages [--bind ADDRESS] [--join ADDRESS]... [--stay SECONDS]";
+use addresses::Addresses;
+
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sends messages, and asks questions.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    addresses: Addresses,
+    /// For how long one node stays to be talked to
+    #[arg(long, value_name = "SECONDS")]
+    stay: Option<u64>,
+}
 
 /// What the messages say. Any type that serde knows will do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,7 +65,7 @@ fn question() -> Result<MessageType, ReservedType> {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -59,45 +74,26 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
-    let Some((config, join, stay)) = parse(std::env::args().skip(1))? else { return three_nodes().await };
-    let node = start("this node", config).await?;
+async fn run(Arguments { addresses, stay }: Arguments) -> Result<(), Box<dyn Error>> {
+    if addresses.join.is_empty() && stay.is_none() {
+        return three_nodes(&addresses).await;
+    }
+    let node = start("this node", addresses.node(0)).await?;
     println!("this node is at {}", node.address());
-    if !join.is_empty() {
-        node.join(join).await?;
+    if !addresses.join.is_empty() {
+        node.join(addresses.join).await?;
         talk(&node).await?;
     }
-    tokio::time::sleep(stay).await;
+    tokio::time::sleep(Duration::from_secs(stay.unwrap_or(0))).await;
     node.leave().await?;
     Ok(())
 }
 
-/// The configuration, whom to join, and for how long to stay; `None` without arguments.
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<(Config, Vec<String>, Duration)>, String> {
-    let (mut config, mut join, mut stay, mut is_empty) = (Config::local("example"), Vec::new(), Duration::ZERO, true);
-    while let Some(option) = arguments.next() {
-        is_empty = false;
-        if !["--bind", "--join", "--stay"].contains(&option.as_str()) {
-            return Err(format!("unknown option {option}\n{USAGE}"));
-        }
-        let value = arguments.next().ok_or_else(|| format!("{option} needs a value\n{USAGE}"))?;
-        match option.as_str() {
-            "--bind" => config = config.bind(value),
-            "--join" => join.push(value),
-            _ => {
-                let seconds = value.parse().map_err(|error| format!("--stay {value}: {error}\n{USAGE}"))?;
-                stay = Duration::from_secs(seconds);
-            }
-        }
-    }
-    Ok((!is_empty).then_some((config, join, stay)))
-}
-
-async fn three_nodes() -> Result<(), Box<dyn Error>> {
-    let first = start("first", Config::local("example")).await?;
+async fn three_nodes(addresses: &Addresses) -> Result<(), Box<dyn Error>> {
+    let first = start("first", addresses.node(0).dial_only(false)).await?;
     let mut others = Vec::new();
     for name in ["second", "third"] {
-        let node = start(name, Config::local("example")).await?;
+        let node = start(name, addresses.node(1)).await?;
         node.join([first.address().to_string()]).await?;
         others.push(node);
     }
