@@ -170,7 +170,11 @@ fn check_addresses(config: &Config) -> Result<(), Failure> {
     };
     Endpoint::parse_bind(&config.bind, config.prefer_ipv6).map_err(|error| bad("bind", &error))?;
     if let Some(advertise) = &config.advertise {
-        Endpoint::parse_advertise(advertise).map_err(|error| bad("advertise", &error))?;
+        let advertised = Endpoint::parse_advertise(advertise).map_err(|error| bad("advertise", &error))?;
+        if advertised.as_web_address().is_some() && config.web_listen.is_none() {
+            let reason = format!("this node would be known as {advertise} and listen nowhere; give --ws-listen too");
+            return Err(bad("advertise", &reason));
+        }
     }
     for seed in &config.seeds {
         seed.parse::<Endpoint>().map_err(|error| bad("join", &error))?;
@@ -334,6 +338,7 @@ fn blame(error: &StartError) -> Failure {
         | StartError::AdvertiseUnspecified { .. }
         | StartError::WebListen(_)
         | StartError::NoCertificate { .. }
+        | StartError::NoWebListener
         | StartError::Metadata { .. } => Failure::Usage(reason),
         _ => Failure::Failed(reason),
     }
