@@ -2,6 +2,7 @@
 
 mod keys;
 mod message;
+mod tls;
 
 use std::env;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::exit;
 
 pub(crate) use keys::{ChangeArgs, GenerateArgs, InstallArgs, KeysCommand, PlaintextMode, Scope};
 pub(crate) use message::{ListenArgs, RequestArgs, SendArgs};
+pub(crate) use tls::TlsArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,6 +81,7 @@ Examples:
   gossip agent --bind 127.0.0.1:0 --control 127.0.0.1:0 --preset local
   gossip agent --bind 10.0.0.5:7979 --key-file /etc/gossip/cluster.key
   gossip agent --dial-only --join seed.example
+  gossip agent --bind 10.0.0.5:7979 --stream-only --tcp-tls --tls-cert node.pem --tls-key node.key --tls-ca ca.pem
   gossip agent --ws-listen wss://10.0.0.5:443/gossip --tls-cert node.pem --tls-key node.key --token-file token
   gossip agent --bind 127.0.0.1:7979 --print-config > gossip.toml";
 
@@ -256,15 +259,8 @@ pub(crate) struct AgentArgs {
     pub(crate) key_file: Option<PathBuf>,
     #[arg(long, value_name = "URL", help = WS_LISTEN)]
     pub(crate) ws_listen: Option<String>,
-    /// File (PEM) with the certificate that this node shows, and those between it and its authority.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// File (PEM) with the private key of that certificate.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// File (PEM) with the authorities to trust, in place of those of the system.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// File with the token that peers must show over WebSocket, and that this node shows to them.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
