@@ -77,9 +77,12 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
         key_file: args.key_file,
         plaintext: args.plaintext,
         ws_listen: args.ws_listen,
-        tls_cert: args.tls_cert,
-        tls_key: args.tls_key,
-        tls_ca: args.tls_ca,
+        tls_cert: args.tls.tls_cert,
+        tls_key: args.tls.tls_key,
+        tls_ca: args.tls.tls_ca,
+        tls_name: args.tls.tls_name,
+        tcp_tls: args.tls.tcp_tls.then_some(true),
+        mutual_tls: args.tls.mutual_tls.then_some(true),
         token_file: args.token_file,
         preset: args.preset,
         log: args.log.or_else(|| env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty())),
@@ -170,7 +173,11 @@ fn check_addresses(config: &Config) -> Result<(), Failure> {
     };
     Endpoint::parse_bind(&config.bind, config.prefer_ipv6).map_err(|error| bad("bind", &error))?;
     if let Some(advertise) = &config.advertise {
-        Endpoint::parse_advertise(advertise).map_err(|error| bad("advertise", &error))?;
+        let advertised = Endpoint::parse_advertise(advertise).map_err(|error| bad("advertise", &error))?;
+        if advertised.as_web_address().is_some() && config.web_listen.is_none() {
+            let reason = format!("this node would be known as {advertise} and listen nowhere; give --ws-listen too");
+            return Err(bad("advertise", &reason));
+        }
     }
     for seed in &config.seeds {
         seed.parse::<Endpoint>().map_err(|error| bad("join", &error))?;
@@ -236,10 +243,16 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
     // One byte says in which form the content is.
     let max_payload = config.protocol.max_payload() - 1;
     let keys = config.protocol.keys.clone();
+    let has_tcp_tls = config.tcp_tls;
     let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
     let steering = Arc::new(Steering::new(cluster.clone(), cluster_name.clone(), max_payload));
     tokio::spawn(journal::keep(cluster.events(), seeds, keys.is_some()));
     tell_of_keys(keys.as_ref());
+    if has_tcp_tls && keys.is_none() && cluster.address().takes_datagrams() {
+        warn!(
+            "TLS covers connections alone, and datagrams are not sealed: add --key-file, or --stream-only to have none"
+        );
+    }
     if keys.is_some() {
         warn_of_neighbours(&control);
     }
@@ -334,6 +347,7 @@ fn blame(error: &StartError) -> Failure {
         | StartError::AdvertiseUnspecified { .. }
         | StartError::WebListen(_)
         | StartError::NoCertificate { .. }
+        | StartError::NoWebListener
         | StartError::Metadata { .. } => Failure::Usage(reason),
         _ => Failure::Failed(reason),
     }

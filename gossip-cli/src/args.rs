@@ -2,6 +2,7 @@
 
 mod keys;
 mod message;
+mod tls;
 
 use std::env;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::exit;
 
 pub(crate) use keys::{ChangeArgs, GenerateArgs, InstallArgs, KeysCommand, PlaintextMode, Scope};
 pub(crate) use message::{ListenArgs, RequestArgs, SendArgs};
+pub(crate) use tls::TlsArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,18 +40,21 @@ started again under its id; one leaves; then nothing happens for a while and the
 has a deadline. With two nodes the one that left is started again before idle traffic is measured.
 
 Idle traffic is what the nodes send as datagrams, counted as IP bytes: the bytes of each datagram and 28 for its IPv4
-and UDP headers, per node that is up and second.
+and UDP headers, per node that is up and second. With --transport ws or mixed such packets travel over connections too,
+and their bytes are counted alone, without what TCP and WebSocket add.
 
 On a terminal a table is redrawn in place; into a pipe go plain lines as things happen. NO_COLOR switches colours off.
 --json prints one object: nodes, converged_ms, broadcast_ms {p50, max}, broadcast_copies_per_node, metadata_all_ms,
 suspect_first_ms, dead_all_ms, rejoin_all_ms, leave_all_ms, idle_bytes_per_node_s, idle_datagrams_per_node_s, ok; null
-stands for what did not happen; with --sealed there is also sealed, which is true. Times of suspicion and death count from the kill, those of broadcasts from each one to
-the moment when the last node has it. Copies are those that all nodes count as sent, for each one that a node got.
+stands for what did not happen; with --sealed there is also sealed, which is true, and with --transport ws or mixed
+transport, which says so. Times of suspicion and death count from the kill, those of broadcasts from each one to the
+moment when the last node has it. Copies are those that all nodes count as sent, for each one that a node got.
 
 Examples:
   gossip demo
   gossip demo --nodes 50
   gossip demo --sealed
+  gossip demo --transport mixed
   gossip demo --json | jq .dead_all_ms";
 
 const AGENT_NOTES: &str = "\
@@ -76,6 +81,7 @@ Examples:
   gossip agent --bind 127.0.0.1:0 --control 127.0.0.1:0 --preset local
   gossip agent --bind 10.0.0.5:7979 --key-file /etc/gossip/cluster.key
   gossip agent --dial-only --join seed.example
+  gossip agent --bind 10.0.0.5:7979 --stream-only --tcp-tls --tls-cert node.pem --tls-key node.key --tls-ca ca.pem
   gossip agent --ws-listen wss://10.0.0.5:443/gossip --tls-cert node.pem --tls-key node.key --token-file token
   gossip agent --bind 127.0.0.1:7979 --print-config > gossip.toml";
 
@@ -193,12 +199,27 @@ pub(crate) struct DemoArgs {
     /// How many nodes to start, 2 to 200.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..=200))]
     pub(crate) nodes: u16,
+    /// What the nodes reach each other by.
+    #[arg(long, value_name = "KIND", default_value = "udp")]
+    pub(crate) transport: DemoTransport,
     /// Seal all packets with a key that is made for the occasion.
     #[arg(long)]
     pub(crate) sealed: bool,
     /// Print one JSON object at the end and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What the nodes of the demonstration reach each other by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DemoTransport {
+    /// Sockets: UDP for datagrams, TCP for connections.
+    #[default]
+    Udp,
+    /// WebSocket alone: every node is known under a ws:// URL.
+    Ws,
+    /// Sockets, WebSocket, and nodes that nobody can connect to, in turn; three nodes or more.
+    Mixed,
 }
 
 #[derive(Debug, Args)]
@@ -238,15 +259,8 @@ pub(crate) struct AgentArgs {
     pub(crate) key_file: Option<PathBuf>,
     #[arg(long, value_name = "URL", help = WS_LISTEN)]
     pub(crate) ws_listen: Option<String>,
-    /// File (PEM) with the certificate that this node shows, and those between it and its authority.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// File (PEM) with the private key of that certificate.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// File (PEM) with the authorities to trust, in place of those of the system.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tls_ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// File with the token that peers must show over WebSocket, and that this node shows to them.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,

@@ -7,6 +7,7 @@ mod reporter;
 mod screen;
 mod script;
 mod summary;
+mod transport;
 
 use gossip_tokio::{KeyRing, Suite};
 
@@ -19,6 +20,7 @@ use crate::signals::StopSignals;
 use fleet::Fleet;
 use reporter::Reporter;
 use script::Script;
+use transport::Transport;
 
 /// Plays the whole script and shows it.
 ///
@@ -28,10 +30,11 @@ use script::Script;
 pub(crate) async fn run(args: &DemoArgs) -> Result<(), Failure> {
     let signals = StopSignals::listen().map_err(Failure::failed)?;
     let nodes = usize::from(args.nodes);
-    handles::ask_for(nodes);
-    let reporter = Reporter::choose(args.json, nodes)?;
+    let transport = Transport::of(args.transport, nodes)?;
+    handles::ask_for(nodes, transport);
+    let reporter = Reporter::choose(args.json, nodes, transport)?;
     let keys = if args.sealed { Some(key_file::generate(Suite::XChaCha20Poly1305)?) } else { None };
-    let fleet = Fleet::new(nodes, keys.map(KeyRing::new));
+    let fleet = Fleet::new(nodes, transport, keys.map(KeyRing::new));
     let mut script = Script::new(fleet, reporter, signals);
     // Steps that nobody saw happen have not happened.
     let outcome = script.play().await.map_err(|failure| match failure {

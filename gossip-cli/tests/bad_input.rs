@@ -53,6 +53,19 @@ fn each_mistake_on_the_command_line_is_named() {
     refused(&[&agent[..], &["--tag", &long, "--print-config"]].concat(), 2, &["--tag", "1 to 64"]);
     refused(&["agent"], 2, &["--bind"]);
     refused(&["agent", "--bind", "nonsense:port"], 2, &["--bind", "nonsense:port"]);
+    for (address, part) in [
+        ("ws://127.0.0.1:0/gossip", "--ws-listen"),
+        ("wss://127.0.0.1:0/", "--ws-listen"),
+        ("tcp://127.0.0.1:0", "--stream-only"),
+        ("srv+_gossip._tcp.example", "--join"),
+        ("srv+ws://_gossip._tcp.example", "--join"),
+        ("dial-only:0192f0c1-2345-7abc-8def-0123456789ab", "--dial-only"),
+        ("ftp://127.0.0.1", "write ip:port"),
+    ] {
+        refused(&["agent", "--bind", address], 2, &["--bind", address, "no socket can be bound", part]);
+    }
+    let unheard = ["agent", "--bind", "127.0.0.1:0", "--advertise", "ws://node.example/gossip"];
+    refused(&unheard, 2, &["--advertise", "ws://node.example/gossip", "listen nowhere", "--ws-listen"]);
     refused(&["agent", "--bind", "127.0.0.1:0", "--control", "192.168.0.1:7980"], 2, &["192.168.0.1:7980", "loopback"]);
     refused(&["agent", "--bind", "127.0.0.1:0", "--control", "[::]:7980"], 2, &["[::]:7980", "loopback"]);
     refused(&["demo", "--nodes", "1"], 2, &["--nodes", "2..=200"]);

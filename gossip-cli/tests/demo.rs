@@ -77,6 +77,33 @@ fn a_pipe_gets_plain_lines_with_cause_and_summary() {
 }
 
 #[test]
+fn over_websocket_and_in_a_mixture_everything_happens_as_well() {
+    for (kind, nodes, started, said) in [
+        ("ws", "3", "started at ws://127.0.0.1:", "all nodes were reached over WebSocket"),
+        ("mixed", "4", "started without listening anywhere", "by sockets, over WebSocket, or only dialled"),
+    ] {
+        let result = result_of(&["--transport", kind, "--nodes", nodes]);
+        assert_eq!((&result["transport"], &result["ok"]), (&Json::from(kind), &Json::from(true)), "{result}");
+        assert_eq!(result.as_object().map(serde_json::Map::len), Some(KEYS.len() + 1));
+        assert!(KEYS[3..].iter().all(|key| result[key].as_f64() > Some(0.0)), "{result}");
+        let (code, out, err) = told(&run(&["demo", "--transport", kind, "--nodes", nodes, "--sealed"]));
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+        for part in [started, said, "all packets were sealed"] {
+            assert!(out.contains(part), "{part}: {out}");
+        }
+        let (_, summary) = out.split_once("everything happened in time").expect("a summary");
+        assert!(summary.lines().all(|line| line.chars().count() <= 80), "80 columns are enough: {summary}");
+    }
+}
+
+#[test]
+fn a_mixture_of_two_nodes_is_refused() {
+    let (code, out, err) = told(&run(&["demo", "--transport", "mixed", "--nodes", "2"]));
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(err.contains("--nodes 3 or more"), "{err}");
+}
+
+#[test]
 fn a_sealed_demonstration_says_so_and_everything_happens_as_well() {
     let result = result_of(&["--nodes", "3", "--sealed"]);
     assert_eq!((&result["sealed"], &result["ok"]), (&Json::from(true), &Json::from(true)), "{result}");

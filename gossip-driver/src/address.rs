@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use crate::node_address::STREAM;
+use crate::node_address::{DIAL_ONLY, STREAM};
 use crate::{NodeAddress, WebAddress};
 
 /// The port used where none is given.
@@ -71,6 +71,12 @@ pub enum AddressProblem {
     /// What follows `srv+` is not the name of a service.
     #[error("expected srv+ and the name of a service, as in srv+_gossip._tcp.example; its SRV records tell the ports")]
     Service,
+    /// Something else than an address of this machine, where sockets are to be bound: how it begins.
+    #[error(
+        "no socket can be bound to what begins with {0:?}; write ip:port, host:port or :port here, and {place}",
+        place = place_of(.0)
+    )]
+    NotBound(String),
     /// A service, where only one address can stand.
     #[error("a service stands for several nodes; write the address of this one")]
     NotOne,
@@ -142,6 +148,9 @@ impl Endpoint {
     ///
     /// What is wrong with the text.
     pub fn parse_bind(text: &str, prefer_ipv6: bool) -> Result<Self, AddressError> {
+        if let Some(kind) = kind_of(text.trim()) {
+            return Err(AddressError { given: text.to_owned(), problem: AddressProblem::NotBound(kind.to_owned()) });
+        }
         let Some(port) = text.trim().strip_prefix(':').filter(|rest| !rest.contains(':')) else {
             return Self::parse_advertise(text);
         };
@@ -193,6 +202,23 @@ impl FromStr for Endpoint {
         parsed
             .map(|(host, port)| Self { text: text.to_owned(), is_stream: stream.is_some(), web: None, host, port })
             .map_err(|problem| AddressError { given: text.to_owned(), problem })
+    }
+}
+
+/// How a text begins that is the address of a node, but not of a socket.
+fn kind_of(text: &str) -> Option<&str> {
+    let named = [SERVICE, DIAL_ONLY].into_iter().find(|kind| text.starts_with(kind));
+    named.or_else(|| text.find("://").map(|scheme| &text[..scheme + 3]))
+}
+
+/// Where it belongs in place of the bind address.
+fn place_of(kind: &str) -> &'static str {
+    match kind.to_ascii_lowercase().as_str() {
+        "ws://" | "wss://" => "the URL to listen at as web_listen (--ws-listen)",
+        STREAM => "set stream_only (--stream-only) for a node without UDP",
+        DIAL_ONLY => "set dial_only (--dial-only) for a node that listens nowhere",
+        SERVICE => "names of services where this node joins (--join)",
+        _ => "addresses of other nodes where this node joins (--join)",
     }
 }
 
@@ -356,9 +382,28 @@ mod tests {
         assert_eq!(bind(":80", false).unwrap(), "0.0.0.0:80".parse().unwrap());
         assert_eq!(bind(":80", true).unwrap(), "[::]:80".parse().unwrap());
         assert_eq!(bind("::1", false).unwrap(), "[::1]:7979".parse().unwrap());
-        assert_eq!(Endpoint::parse_bind("srv+name", false).unwrap_err().problem, AddressProblem::NotOne);
         let error = Endpoint::parse_bind(":x", false).unwrap_err();
         assert_eq!(error.to_string(), "address \":x\": \"x\" is not a port, expected a number from 0 to 65535");
+    }
+
+    #[test]
+    fn what_no_socket_is_bound_to_is_told_where_it_belongs() {
+        for (text, kind, place) in [
+            ("ws://127.0.0.1:80/gossip", "ws://", "web_listen"),
+            (" WSS://node.example ", "WSS://", "--ws-listen"),
+            ("ws:///no-host", "ws://", "web_listen"),
+            ("tcp://127.0.0.1:0", "tcp://", "--stream-only"),
+            ("dial-only:00000000-0000-0000-0000-000000000007", "dial-only:", "--dial-only"),
+            ("srv+_gossip._tcp.example", "srv+", "--join"),
+            ("srv+wss://_gossip._tcp.example", "srv+", "--join"),
+            ("ftp://node.example", "ftp://", "write ip:port"),
+        ] {
+            let error = Endpoint::parse_bind(text, false).unwrap_err();
+            assert_eq!(error.problem, AddressProblem::NotBound(kind.to_owned()));
+            let line = error.to_string();
+            assert!(line.contains(place) && line.contains(text) && !line.contains('\n'), "{line}");
+        }
+        assert_eq!(Endpoint::parse_advertise("srv+name").unwrap_err().problem, AddressProblem::NotOne);
     }
 
     #[test]

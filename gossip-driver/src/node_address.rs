@@ -15,7 +15,7 @@ use crate::{AddressError, AddressProblem, WebAddress};
 /// The scheme of [`NodeAddress::Stream`] in text.
 pub(crate) const STREAM: &str = "tcp://";
 /// What goes before the id of [`NodeAddress::DialOnly`] in text.
-const DIAL_ONLY: &str = "dial-only:";
+pub(crate) const DIAL_ONLY: &str = "dial-only:";
 
 /// Where a node is reached, and over what. Cloning is cheap.
 ///

@@ -1,25 +1,23 @@
 //! The nodes of the demonstration: starting, killing, counting.
 
-use std::net::SocketAddr;
 use std::ops::{AddAssign, Sub};
 use std::time::Instant;
 
-use gossip_tokio::{Cluster, Config, KeyRing, NodeId, StartError, Stats, Suite};
+use gossip_tokio::{Cluster, Config, KeyRing, NodeAddress, NodeId, StartError, Stats, Suite};
 use tokio::sync::mpsc;
 
 use super::board::{Sighting, Views};
+use super::transport::Transport;
 use crate::describe::NAME_KEY;
 
 /// Sightings that wait to be looked at; tellers wait beyond it.
 const SIGHTINGS: usize = 16_384;
 
-/// Bytes of IPv4 and UDP headers that each datagram costs.
-const HEADERS: u64 = 28;
-
 /// All nodes, and what they told.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub(crate) nodes: Vec<DemoNode>,
+    pub(crate) transport: Transport,
     cluster_name: String,
     keys: Option<KeyRing>,
     teller: mpsc::Sender<Sighting>,
@@ -31,32 +29,35 @@ pub(crate) struct Fleet {
 pub(crate) struct DemoNode {
     pub(crate) name: String,
     pub(crate) id: Option<NodeId>,
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) address: Option<NodeAddress>,
     /// What runs now.
     pub(crate) cluster: Option<Cluster>,
     pub(crate) views: Views,
     life: u32,
     /// Traffic of the lives that are over.
     past: Traffic,
+    /// Bytes that each of its datagrams costs beside its own.
+    overhead: u64,
 }
 
 /// What a node sent and received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
     pub(crate) datagrams: u64,
-    /// With IP and UDP headers.
+    /// With IP and UDP headers, where all go over UDP.
     pub(crate) datagram_bytes: u64,
     pub(crate) received_datagrams: u64,
     pub(crate) stream_messages: u64,
     pub(crate) stream_bytes: u64,
 }
 
-impl From<Stats> for Traffic {
-    fn from(stats: Stats) -> Self {
-        let protocol = stats.protocol;
+impl Traffic {
+    /// What a node counted, with so many bytes more for each datagram.
+    fn of(stats: &Stats, overhead: u64) -> Self {
+        let protocol = &stats.protocol;
         Self {
             datagrams: protocol.datagrams_sent,
-            datagram_bytes: protocol.datagram_bytes_sent + protocol.datagrams_sent * HEADERS,
+            datagram_bytes: protocol.datagram_bytes_sent + protocol.datagrams_sent * overhead,
             received_datagrams: protocol.datagrams_received,
             stream_messages: protocol.stream_messages_sent,
             stream_bytes: protocol.stream_bytes_sent,
@@ -97,7 +98,7 @@ impl DemoNode {
     pub(crate) fn traffic(&self) -> Traffic {
         let mut traffic = self.past;
         if let Some(cluster) = &self.cluster {
-            traffic += cluster.stats().into();
+            traffic += Traffic::of(&cluster.stats(), self.overhead);
         }
         traffic
     }
@@ -105,7 +106,7 @@ impl DemoNode {
 
 impl Fleet {
     /// Nodes that do not run yet; with `keys` they will seal what they send.
-    pub(crate) fn new(count: usize, keys: Option<KeyRing>) -> Self {
+    pub(crate) fn new(count: usize, transport: Transport, keys: Option<KeyRing>) -> Self {
         let nodes = (1..=count).map(|number| DemoNode {
             name: format!("node-{number}"),
             id: None,
@@ -114,10 +115,11 @@ impl Fleet {
             views: Views::default(),
             life: 0,
             past: Traffic::default(),
+            overhead: transport.overhead(),
         });
         let (teller, sightings) = mpsc::channel(SIGHTINGS);
         let cluster_name = format!("demo-{}", std::process::id());
-        Self { nodes: nodes.collect(), cluster_name, keys, teller, sightings }
+        Self { nodes: nodes.collect(), transport, cluster_name, keys, teller, sightings }
     }
 
     /// The cipher, if packets are sealed.
@@ -129,25 +131,24 @@ impl Fleet {
     pub(crate) async fn start(&mut self, at: usize) -> Result<(), StartError> {
         let seeds: Vec<String> = self
             .running()
-            .filter_map(|other| self.nodes[other].address)
+            .filter_map(|other| self.nodes[other].address.as_ref())
+            .filter(|address| address.can_be_dialled())
             .take(3)
-            .map(|address| address.to_string())
+            .map(ToString::to_string)
             .collect();
         let node = &mut self.nodes[at];
         let mut config = Config::local(&self.cluster_name).metadata(NAME_KEY, node.name.as_str()).seeds(seeds);
         config.id = node.id;
         config.protocol.keys.clone_from(&self.keys);
-        config.bind = node.address.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
-        let cluster = match Cluster::start(config.clone()).await {
+        let by = |address| self.transport.applied(config.clone(), at, address);
+        let cluster = match Cluster::start(by(node.address.as_ref())).await {
             // Somebody took the port in the meantime; the id is what matters.
-            Err(StartError::AddressInUse { .. }) if node.address.is_some() => {
-                Cluster::start(config.bind("127.0.0.1:0")).await?
-            }
+            Err(StartError::AddressInUse { .. }) if node.address.is_some() => Cluster::start(by(None)).await?,
             outcome => outcome?,
         };
         node.life += 1;
         node.id = Some(cluster.id());
-        node.address = cluster.bind_address();
+        node.address = Some(cluster.address().clone());
         tell(&cluster, at, node.life, self.teller.clone());
         node.views.reset(&cluster, Instant::now());
         node.cluster = Some(cluster);
@@ -158,7 +159,7 @@ impl Fleet {
     pub(crate) async fn stop(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         if let Some(cluster) = node.cluster.take() {
-            node.past += cluster.stats().into();
+            node.past += Traffic::of(&cluster.stats(), node.overhead);
             cluster.shutdown().await;
         }
     }

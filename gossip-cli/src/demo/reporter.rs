@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::fleet::Fleet;
 use super::screen::Screen;
 use super::script::Step;
+use super::transport::Transport;
 use crate::exit::Failure;
 use crate::output;
 
@@ -26,12 +27,12 @@ impl Reporter {
     /// # Errors
     ///
     /// The terminal does not take what is written to it.
-    pub(crate) fn choose(json: bool, nodes: usize) -> Result<Self, Failure> {
+    pub(crate) fn choose(json: bool, nodes: usize, transport: Transport) -> Result<Self, Failure> {
         let stdout = io::stdout();
         if json {
             Ok(Self::Silent)
         } else if output::is_capable_terminal(&stdout) {
-            Ok(Self::Live(Box::new(Screen::open(nodes, output::colours(&stdout)).map_err(unwritable)?)))
+            Ok(Self::Live(Box::new(Screen::open((nodes, transport), output::colours(&stdout)).map_err(unwritable)?)))
         } else {
             Ok(Self::Lines { since: Instant::now() })
         }

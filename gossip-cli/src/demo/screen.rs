@@ -15,6 +15,7 @@ use gossip_tokio::MemberState;
 use super::fleet::{DemoNode, Fleet, Traffic};
 use super::script::Step;
 use super::summary::Tenths;
+use super::transport::{Transport, shown};
 use crate::describe::state_word;
 
 /// Time between two drawings.
@@ -32,6 +33,7 @@ pub(crate) struct Screen {
     out: Stdout,
     colours: bool,
     nodes: usize,
+    transport: Transport,
     since: Instant,
     drawn: Option<Instant>,
     steps: Vec<(Step, Option<String>)>,
@@ -77,12 +79,13 @@ impl Piece {
 
 impl Screen {
     /// Takes the terminal.
-    pub(crate) fn open(nodes: usize, colours: bool) -> io::Result<Self> {
+    pub(crate) fn open((nodes, transport): (usize, Transport), colours: bool) -> io::Result<Self> {
         let mut out = io::stdout();
         execute!(out, EnterAlternateScreen, Hide)?;
         let now = Instant::now();
         let meter = Meter { at: now, counted: Vec::new(), rates: Vec::new() };
-        Ok(Self { out, colours, nodes, since: now, drawn: None, steps: Vec::new(), news: VecDeque::new(), meter })
+        let (steps, news) = (Vec::new(), VecDeque::new());
+        Ok(Self { out, colours, nodes, transport, since: now, drawn: None, steps, news, meter })
     }
 
     pub(crate) fn begin(&mut self, step: Step) {
@@ -147,7 +150,7 @@ impl Screen {
 
     /// Everything that is shown. Nodes give way when the terminal is too small for all.
     fn lines(&self, fleet: &Fleet, height: usize) -> Vec<Vec<Piece>> {
-        let title = format!("gossip demo: {} nodes on loopback", self.nodes);
+        let title = format!("gossip demo: {} {}", self.nodes, self.transport.words());
         let mut lines = vec![
             vec![Piece::bold(title), Piece::plain(format!("  {:.1} s", self.since.elapsed().as_secs_f64()))],
             vec![],
@@ -160,8 +163,15 @@ impl Screen {
         let below = self.news.len() + 3;
         let room = height.saturating_sub(lines.len() + below).max(1);
         lines.push(vec![Piece::bold(format!(
-            "  {:<9} {:<21} {:<9} {:<11} {:<26} {:>9} {:>11}",
-            "NODE", "ADDRESS", "STATE", "SEEN SO BY", "SEES", "BYTES/S", "DATAGRAMS/S"
+            "  {:<9} {:<width$} {:<9} {:<11} {:<26} {:>9} {:>11}",
+            "NODE",
+            "ADDRESS",
+            "STATE",
+            "SEEN SO BY",
+            "SEES",
+            "BYTES/S",
+            "DATAGRAMS/S",
+            width = self.transport.width()
         ))]);
         lines.extend(self.node_lines(fleet, room));
         lines.push(vec![]);
@@ -184,7 +194,8 @@ impl Screen {
     }
 
     fn node_line(&self, fleet: &Fleet, at: usize, node: &DemoNode) -> Vec<Piece> {
-        let address = node.address.map(|address| address.to_string()).unwrap_or_default();
+        let address = node.address.as_ref().map(shown).unwrap_or_default();
+        let width = self.transport.width();
         let (state, agreement, colour) = standing(fleet, at, node);
         let views = &node.views;
         let sees = if node.is_running() {
@@ -199,7 +210,7 @@ impl Screen {
         let rate = self.meter.rates.get(at).copied().unwrap_or(Rate::of(Traffic::default(), SPAN));
         let tail = format!(" {agreement:<11} {sees:<26} {:>9} {:>11}", rate.bytes, rate.datagrams);
         vec![
-            Piece::plain(format!("  {:<9} {address:<21} ", node.name)),
+            Piece::plain(format!("  {:<9} {address:<width$} ", node.name)),
             Piece::coloured(format!("{state:<9}"), colour),
             Piece::plain(tail),
         ]

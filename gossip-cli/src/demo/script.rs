@@ -104,7 +104,8 @@ struct Goal<'a> {
 
 impl Script {
     pub(crate) fn new(fleet: Fleet, reporter: Reporter, signals: StopSignals) -> Self {
-        let outcome = Outcome { nodes: fleet.nodes.len(), sealed: fleet.suite().is_some(), ..Outcome::default() };
+        let (nodes, transport, sealed) = (fleet.nodes.len(), fleet.transport, fleet.suite().is_some());
+        let outcome = Outcome { nodes, transport, sealed, ..Outcome::default() };
         Self { fleet, reporter, signals, outcome, victim: None }
     }
 
@@ -253,8 +254,11 @@ impl Script {
             return Err(failed(step, &format!("{} cannot start: {error}", self.fleet.nodes[at].name)));
         }
         let node = &self.fleet.nodes[at];
-        let address = node.address.map(|address| address.to_string()).unwrap_or_default();
-        self.reporter.tell(&format!("{} started at {address}", node.name))
+        let place = match &node.address {
+            Some(address) if address.can_be_dialled() => format!("at {address}"),
+            _ => "without listening anywhere".to_owned(),
+        };
+        self.reporter.tell(&format!("{} started {place}", node.name))
     }
 
     /// A node that runs, by its name, id and handle.

@@ -7,6 +7,7 @@ use comfy_table::Cell;
 use serde::{Serialize, Serializer};
 
 use super::fleet::{Fleet, Traffic};
+use super::transport::Transport;
 use crate::table::Columns;
 
 /// Nodes up to which each one's traffic is shown.
@@ -16,6 +17,9 @@ const EACH: usize = 20;
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) nodes: usize,
+    /// Only told if it is not the usual one.
+    #[serde(skip_serializing_if = "Transport::is_usual")]
+    pub(crate) transport: Transport,
     /// Only told if it is so.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) sealed: bool,
@@ -113,6 +117,7 @@ pub(crate) fn text(outcome: &Outcome, fleet: &Fleet, colours: bool) -> String {
     let shown = |value: Option<Tenths>| value.map(|value| value.to_string());
     let spread = outcome.broadcast_ms;
     let copies = outcome.broadcast_copies_per_node.map(|copies| copies.to_string());
+    let is_usual = outcome.transport.is_usual();
     let times = [
         ("all nodes found each other after", shown(outcome.converged_ms), "ms"),
         ("half of the broadcasts reached all within", shown(spread.map(|spread| spread.p50)), "ms"),
@@ -123,7 +128,11 @@ pub(crate) fn text(outcome: &Outcome, fleet: &Fleet, colours: bool) -> String {
         ("a killed node was dead for all after", shown(outcome.dead_all_ms), "ms"),
         ("its restart was seen by all after", shown(outcome.rejoin_all_ms), "ms"),
         ("a leave was known to all after", shown(outcome.leave_all_ms), "ms"),
-        ("idle traffic per node (IP)", shown(outcome.idle_bytes_per_node_s), "bytes/s"),
+        (
+            if is_usual { "idle traffic per node (IP)" } else { "idle traffic per node (packets)" },
+            shown(outcome.idle_bytes_per_node_s),
+            "bytes/s",
+        ),
         ("idle datagrams per node", shown(outcome.idle_datagrams_per_node_s), "/s"),
     ];
     let verdict = if outcome.ok { "everything happened in time" } else { "NOT everything happened in time" };
@@ -132,11 +141,18 @@ pub(crate) fn text(outcome: &Outcome, fleet: &Fleet, colours: bool) -> String {
         None => format!("  {label:<42}{:>9}\n", "-"),
     });
     let sealed = fleet.suite().map(|suite| format!("  all packets were sealed with {suite}\n")).unwrap_or_default();
-    format!("\n{} nodes: {verdict}\n\n{}{sealed}\n{}", outcome.nodes, times.concat(), traffic(fleet, colours))
+    let way = match outcome.transport {
+        Transport::Udp => "",
+        Transport::Ws => "  all nodes were reached over WebSocket\n",
+        Transport::Mixed => "  nodes were reached by sockets, over WebSocket, or only dialled themselves\n",
+    };
+    let lines = times.concat();
+    format!("\n{} nodes: {verdict}\n\n{lines}{way}{sealed}\n{}", outcome.nodes, traffic(fleet, colours))
 }
 
 fn traffic(fleet: &Fleet, colours: bool) -> String {
-    let headings = ["NODE", "DATAGRAMS OUT", "IP BYTES", "DATAGRAMS IN", "STREAM OUT", "STREAM BYTES"];
+    let bytes = if fleet.transport.is_usual() { "IP BYTES" } else { "BYTES" };
+    let headings = ["NODE", "DATAGRAMS OUT", bytes, "DATAGRAMS IN", "STREAM OUT", "STREAM BYTES"];
     let mut columns = Columns::new(&headings, colours);
     columns.align_right(1..headings.len());
     let nodes: Vec<(&str, Traffic)> = fleet.nodes.iter().map(|node| (node.name.as_str(), node.traffic())).collect();

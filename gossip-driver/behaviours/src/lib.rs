@@ -26,6 +26,7 @@ mod joining;
 mod keying;
 mod leaving;
 mod metadata;
+mod mixing;
 pub mod name_server;
 mod naming;
 mod payloads;
@@ -146,6 +147,9 @@ macro_rules! behaviours {
                 a_change_is_an_event_that_names_the_keys_and_shows_the_table_it_explains,
                 sixty_kilobytes_reach_all_and_those_who_join_later,
                 what_cannot_be_stored_is_refused_and_changes_nothing,
+            }
+            mixing {
+                nodes_of_each_kind_are_one_cluster_and_a_crash_of_each_is_noticed_in_time,
             }
             naming {
                 the_preferred_family_of_a_name_is_bound_and_advertised,

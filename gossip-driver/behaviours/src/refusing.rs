@@ -30,7 +30,7 @@ pub(crate) async fn an_address_in_use_is_named_with_its_protocol<R: Runtime>() {
 
 pub(crate) async fn each_wrong_setting_is_named<R: Runtime>() {
     type Spoil = fn(Config) -> Config;
-    let cases: [(Spoil, &str); 14] = [
+    let cases: [(Spoil, &str); 15] = [
         (|it| it.bind("nonsense:port"), "bind address"),
         (|it| it.bind("203.0.113.7:0"), "cannot bind TCP address 203.0.113.7:0"),
         (|it| it.bind("name.invalid:0"), "the bind address cannot be resolved: name.invalid"),
@@ -39,7 +39,8 @@ pub(crate) async fn each_wrong_setting_is_named<R: Runtime>() {
         (|it| it.advertise("0.0.0.0"), "means all interfaces"),
         (|it| it.seed("ftp://name"), "seed: address \"ftp://name\": addresses of nodes do not begin with \"ftp://\""),
         (|it| it.seed("srv+name:80"), "seed: address \"srv+name:80\": expected srv+ and the name of a service"),
-        (|it| it.bind("srv+name"), "bind address: address \"srv+name\": a service stands for several nodes"),
+        (|it| it.bind("srv+name"), "bind address: address \"srv+name\": no socket can be bound to what begins with"),
+        (|it| it.bind("ws://127.0.0.1/"), "bind address: address \"ws://127.0.0.1/\": no socket can be bound"),
         (|it| it.advertise("srv+name"), "advertise address: address \"srv+name\": a service stands for several"),
         (|it| it.dns_servers([([0; 4], 53).into()]), "dns_servers: is 0.0.0.0:53, expected the address"),
         (|it| it.dial_timeout(Duration::ZERO), "dial_timeout"),

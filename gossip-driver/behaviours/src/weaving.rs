@@ -11,10 +11,10 @@ use crate::harness::{converged, holds, join, quick, start, stop, within};
 use crate::streaming::{all_hear_all, joined};
 
 /// Signs certificates for nodes of this machine.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -36,7 +36,7 @@ impl Authority {
         TlsConfig::builder().certificate(chain, key).roots(self.pem())
     }
 
-    fn valid(&self) -> TlsConfig {
+    pub(crate) fn valid(&self) -> TlsConfig {
         self.node(2_100).build().expect("it is complete")
     }
 }
@@ -46,12 +46,12 @@ fn token(text: &str) -> Token {
 }
 
 /// A node that is reached over WebSocket with TLS alone.
-fn web(tls: TlsConfig) -> Config {
+pub(crate) fn web(tls: TlsConfig) -> Config {
     sockets(tls).web_listen("wss://127.0.0.1:0/gossip").web_only(true)
 }
 
 /// A node with sockets that can reach such a node.
-fn sockets(tls: TlsConfig) -> Config {
+pub(crate) fn sockets(tls: TlsConfig) -> Config {
     quick("woven").tls(tls).token(token("open-sesame"))
 }
 
