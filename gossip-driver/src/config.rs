@@ -93,9 +93,14 @@ pub struct Config {
     /// Where to listen for WebSocket: `ws://ip:port/path`, or `wss://` with `tls`. Port 0 takes a free one.
     ///
     /// The node is known under this URL, and lives without UDP and TCP, if `web_only` is set; under another one if
-    /// `advertise` is a URL. Else it listens there besides UDP and TCP, for those who can reach nothing else.
+    /// `advertise` is a URL. Else it listens there besides UDP and TCP, for those who can reach nothing else: they find
+    /// the URL in its metadata, under [`WEB_KEY`](crate::WEB_KEY).
     #[cfg(feature = "websocket")]
     pub web_listen: Option<String>,
+    /// The URL that a node with UDP and TCP shows to those who can reach nothing else, if it is not where it listens:
+    /// that of a proxy, or of a route of the application's server. `None` shows where it listens, if it does.
+    #[cfg(feature = "websocket")]
+    pub web_advertise: Option<String>,
     /// Whether the node binds neither UDP nor TCP and is known under the URL in `web_listen`. One with a URL in
     /// `advertise` does so in any case.
     #[cfg(feature = "websocket")]
@@ -209,6 +214,8 @@ impl Config {
             tcp_tls: false,
             #[cfg(feature = "websocket")]
             web_listen: None,
+            #[cfg(feature = "websocket")]
+            web_advertise: None,
             #[cfg(feature = "websocket")]
             web_only: false,
             #[cfg(feature = "websocket")]

@@ -79,6 +79,9 @@ pub enum StartError {
     /// A URL to listen at cannot be read.
     #[error("web_listen: {0}")]
     WebListen(#[source] AddressError),
+    /// The URL to show besides the address cannot be read.
+    #[error("web_advertise: {0}")]
+    WebAdvertise(#[source] AddressError),
     /// Connections over `wss://` cannot be accepted without a certificate.
     #[error(
         "web_listen {url}: there is no certificate for it; set tls with a certificate and its key, or listen at ws://"

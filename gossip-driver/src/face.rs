@@ -16,8 +16,8 @@ pub use crate::{
     MetadataError, NoKeys, NodeAddress, NodeId, ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Payload, Phase,
     PhaseError, Plaintext, Postcard, Raw, Read, Received, RejectReason, Rejected, Reliability, Reply, Request,
     RequestError, ReservedType, ResolveError, Resolved, Resolver, Resolving, SeedsError, SendError, Service, Snapshot,
-    StartError, Stats, StopReason, Stranded, Stranding, Suite, Tags, Value, Versions, WebAddress, erased_serde,
-    protocol,
+    StartError, Stats, StopReason, Stranded, Stranding, Suite, Tags, Value, Versions, WEB_KEY, WebAddress,
+    erased_serde, protocol,
 };
 #[cfg(feature = "tls")]
 pub use crate::{Pem, TlsBuilder, TlsConfig, TlsConfigError, TlsError};

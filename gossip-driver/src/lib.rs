@@ -114,7 +114,7 @@ pub use transport::tls::{Pem, TlsBuilder, TlsConfig, TlsConfigError, TlsError, T
 pub use transport::websocket::{Refusal, Token, TokenError, WebError, WebStream};
 pub use transport::{Accepting, Acceptor, ByteStream, Bytewise, Dialer, Dialing};
 pub use udp::{Descriptor, UdpDatagrams, UdpReadiness};
-pub use web_address::WebAddress;
+pub use web_address::{WEB_KEY, WebAddress};
 
 /// What a [`Codec`] writes from and reads with.
 pub use erased_serde;

@@ -132,7 +132,7 @@ async fn until_killed<R: Runtime>(
         let stream = match origin {
             // The time of it is that for the first message.
             Origin::Accepted(stream, gate) => wires.transport.welcome(stream, gate).await,
-            Origin::Dial(address) => dial(&address, &wires).await,
+            Origin::Dial(address) => wires.transport.open(&address, wires.limits.dial_timeout).await,
         };
         let stream = match stream {
             Ok(stream) => stream,
@@ -144,12 +144,6 @@ async fn until_killed<R: Runtime>(
         Either::Left(_) => End::Killed,
         Either::Right((end, _)) => end,
     }
-}
-
-async fn dial<R: Runtime>(address: &NodeAddress, wires: &Wires<R>) -> io::Result<Carrier<R::Stream>> {
-    let span = wires.limits.dial_timeout;
-    let opened = within(&wires.transport.runtime, span, wires.transport.open(address)).await;
-    opened.unwrap_or_else(|| Err(io::Error::new(ErrorKind::TimedOut, format!("no connection within {span:?}"))))
 }
 
 /// Reads and writes until both directions are closed or one breaks.

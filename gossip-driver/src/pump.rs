@@ -237,11 +237,12 @@ impl<R: Runtime> Pump<R> {
 
     fn accept(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         for _ in 0..ACCEPTS {
-            let mut porters = self.porters.iter_mut();
-            match porters.find_map(|(gate, porter)| porter.accept(cx, now).map(|arrived| (*gate, arrived))) {
-                Some((gate, (stream, remote))) => self.links.accept(now, (stream, gate), remote),
-                None => return false,
-            }
+            let mut porters = self.porters.iter_mut().enumerate();
+            let arrived = porters.find_map(|(at, (gate, porter))| Some((at, *gate, porter.accept(cx, now)?)));
+            let Some((at, gate, (stream, remote))) = arrived else { return false };
+            // A flood at one listener is not to keep the others waiting.
+            self.porters.rotate_left(at + 1);
+            self.links.accept(now, (stream, gate), remote);
         }
         true
     }

@@ -26,6 +26,7 @@ use crate::seeds::{self, SeedWires};
 use crate::shared::Shared;
 use crate::sockets::Entrance;
 use crate::transport::{self, Gate, Layers, Transport};
+use crate::web_address::WEB_KEY;
 use crate::{Config, DEFAULT_PORT, Endpoint, Listener, NodeAddress, Runtime, SocketBuffers, StartError};
 
 /// How many ports are tried until one is free for both UDP and TCP.
@@ -41,7 +42,9 @@ struct Sockets<R: Runtime> {
 }
 
 /// Starts a node.
-pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, StartError> {
+pub(crate) async fn start<R: Runtime>(
+    #[cfg_attr(not(feature = "websocket"), expect(unused_mut))] mut config: Config,
+) -> Result<Handle<R>, StartError> {
     config.validate()?;
     let runtime = R::current().map_err(StartError::NoRuntime)?;
     let bind = Endpoint::parse_bind(&config.bind, config.prefer_ipv6).map_err(StartError::BindAddress)?;
@@ -61,6 +64,12 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
     let reach = bound.filter(|_| config.dialer.is_none());
 
     let clock = Clock::new(runtime.now());
+    #[cfg(feature = "websocket")]
+    if address.socket_address().is_some()
+        && let Some(url) = web::shown_besides(places.web.as_ref(), &config)?
+    {
+        config.metadata.push((WEB_KEY.to_owned(), url.as_str().into()));
+    }
     let node = new_node(&config, (id, address.clone()), clock.read(runtime.now()))?;
     let (shared, running) = Shared::new(&node, &config);
     let (commands, orders) = async_channel::bounded(config.command_queue);
@@ -98,7 +107,7 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         shared: Arc::clone(&shared),
         datagrams,
         entrances,
-        transport: Transport::new(lookup.clone(), layers, &config),
+        transport: Transport::new(lookup.clone(), layers, elsewhere(&shared), &config),
         bound,
         commands: orders,
         seed_words: seed_words.clone(),
@@ -132,6 +141,17 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Result<Handle<R>, Start
         reach,
         #[cfg(feature = "websocket")]
         web: cluster::Web { url: web, token: config.token.clone(), mounted },
+    })
+}
+
+/// Finds the URLs that members with sockets show besides their addresses.
+fn elsewhere(shared: &Arc<Shared>) -> transport::Elsewhere {
+    let shared = Arc::clone(shared);
+    Arc::new(move |to| {
+        to.socket_address()?;
+        let snapshot = shared.snapshot.load();
+        let url = snapshot.live().find(|member| member.address == *to)?.metadata.str(WEB_KEY)?;
+        Some(NodeAddress::Web(url.parse().ok()?))
     })
 }
 

@@ -24,12 +24,12 @@ use std::time::Duration;
 use async_channel::Sender;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, ready, select};
 use tracing::{error, warn};
 
 use crate::callback::text_of;
 use crate::resolve::Lookup;
-use crate::runtime::{Runtime, sleep};
+use crate::runtime::{Runtime, sleep, within};
 use crate::stats::{Counter, Counters};
 use crate::{Config, NodeAddress};
 
@@ -39,6 +39,9 @@ pub use stream::{Accepting, Acceptor, ByteStream, Bytewise, Dialer, Dialing};
 /// Pause after an error of an acceptor.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The part of the time for a connection that an address has to itself, if there is a second one.
+const HEAD_START: u32 = 4;
+
 /// How this node opens connections.
 #[derive(Clone)]
 pub(crate) struct Transport<R> {
@@ -46,15 +49,43 @@ pub(crate) struct Transport<R> {
     dialer: Option<Arc<dyn Dialer>>,
     lookup: Lookup<R>,
     layers: Arc<Layers>,
+    elsewhere: Elsewhere,
 }
 
+/// Where else a member can be reached than at its address.
+pub(crate) type Elsewhere = Arc<dyn Fn(&NodeAddress) -> Option<NodeAddress> + Send + Sync>;
+
 impl<R: Runtime> Transport<R> {
-    pub(crate) fn new(lookup: Lookup<R>, layers: Layers, config: &Config) -> Self {
-        Self { runtime: lookup.runtime.clone(), dialer: config.dialer.clone(), lookup, layers: Arc::new(layers) }
+    pub(crate) fn new(lookup: Lookup<R>, layers: Layers, elsewhere: Elsewhere, config: &Config) -> Self {
+        let (runtime, dialer) = (lookup.runtime.clone(), config.dialer.clone());
+        Self { runtime, dialer, lookup, layers: Arc::new(layers), elsewhere }
     }
 
-    /// Opens a connection to this address. The caller bounds the time that it takes.
-    pub(crate) async fn open(&self, to: &NodeAddress) -> io::Result<Carrier<R::Stream>> {
+    /// Opens a connection to whoever has this address, within so much time: there, or elsewhere if that fails or takes
+    /// too long.
+    pub(crate) async fn open(&self, to: &NodeAddress, span: Duration) -> io::Result<Carrier<R::Stream>> {
+        let opening = async {
+            let Some(second) = (self.elsewhere)(to) else { return self.open_at(to).await };
+            let (first, head_start) = (pin!(self.open_at(to)), pin!(sleep(&self.runtime, span / HEAD_START)));
+            let first = match select(first, head_start).await {
+                Either::Left((Ok(stream), _)) => return Ok(stream),
+                Either::Left((Err(error), _)) => Either::Left(ready(Err(error))),
+                Either::Right(((), first)) => Either::Right(first),
+            };
+            let both = |first: io::Error, error: io::Error| {
+                io::Error::new(first.kind(), format!("{first}; and at {second}: {error}"))
+            };
+            match select(first, pin!(self.open_at(&second))).await {
+                Either::Left((Ok(stream), _)) | Either::Right((Ok(stream), _)) => Ok(stream),
+                Either::Left((Err(first), second)) => second.await.map_err(|error| both(first, error)),
+                Either::Right((Err(error), first)) => first.await.map_err(|first| both(first, error)),
+            }
+        };
+        let opened = within(&self.runtime, span, opening).await;
+        opened.unwrap_or_else(|| Err(io::Error::new(ErrorKind::TimedOut, format!("no connection within {span:?}"))))
+    }
+
+    async fn open_at(&self, to: &NodeAddress) -> io::Result<Carrier<R::Stream>> {
         let stream = match &self.dialer {
             Some(dialer) => Carrier::Boxed(dialer.dial(to).await?),
             None => Carrier::Socket(self.connect(to).await?),

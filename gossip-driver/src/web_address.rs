@@ -7,6 +7,9 @@ use std::sync::Arc;
 use crate::address::parse_port;
 use crate::{AddressError, AddressProblem};
 
+/// Where the metadata of a node with UDP and TCP has the URL at which it can be reached by WebSocket as well.
+pub const WEB_KEY: &str = "gossip.web";
+
 /// A `ws://` or `wss://` URL that was checked: at most 255 bytes, a host, perhaps a port, and the path and query.
 /// Cloning is cheap.
 ///

@@ -252,6 +252,7 @@ macro_rules! behaviours {
                 nodes_find_each_other_over_secure_websocket_with_a_token,
                 sockets_and_secure_websockets_are_one_cluster_within_three_seconds,
                 a_websocket_beside_sockets_lets_in_who_reaches_nothing_else,
+                who_reaches_nothing_but_urls_is_a_member_like_others,
                 connections_of_tcp_use_tls_with_client_certificates,
                 a_wrong_token_keeps_out_and_disturbs_nobody,
                 an_expired_certificate_and_an_unknown_one_keep_out_and_disturb_nobody,

@@ -1,13 +1,19 @@
 //! Nodes over WebSocket and TLS, among themselves and with others, and those that are not let in.
 
+use std::future::pending;
+use std::io::ErrorKind;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
-use gossip_driver::{Cluster, Config, Counter, NodeAddress, Pem, Runtime, StartError, TlsBuilder, TlsConfig, Token};
+use gossip_driver::{
+    ByteStream, Cluster, Config, Counter, Dialer, Dialing, Event, MemberState, NodeAddress, Pem, Request, Runtime,
+    StartError, TlsBuilder, TlsConfig, Token,
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
-use crate::harness::{converged, holds, join, quick, start, stop, within};
+use crate::harness::{converged, event, holds, join, kind, quick, start, stop, timeout, within};
 use crate::streaming::{all_hear_all, joined};
 
 /// Signs certificates for nodes of this machine.
@@ -95,6 +101,60 @@ pub(crate) async fn a_websocket_beside_sockets_lets_in_who_reaches_nothing_else<
     let nodes = [open, other];
     converged(&nodes).await;
     stop(nodes).await;
+}
+
+/// A network that lets nothing through but what goes to a URL.
+struct OnlyWeb<R> {
+    runtime: PhantomData<fn() -> R>,
+    /// Whether it says no to the rest, or nothing at all.
+    refuses: bool,
+}
+
+impl<R: Runtime> Dialer for OnlyWeb<R> {
+    fn dial<'a>(&'a self, to: &'a NodeAddress) -> Dialing<'a> {
+        Box::pin(async move {
+            let NodeAddress::Web(url) = to else {
+                if self.refuses {
+                    return Err(ErrorKind::ConnectionRefused.into());
+                }
+                return pending().await;
+            };
+            let address = format!("{}:{}", url.host(), url.port()).parse().expect("it is an address");
+            let stream = R::current().expect("it runs").connect(address).await?;
+            Ok(Box::new(stream) as ByteStream)
+        })
+    }
+}
+
+/// Whoever is in such a network reaches all that show a URL besides, and is reached by them.
+pub(crate) async fn who_reaches_nothing_but_urls_is_a_member_like_others<R: Runtime>() {
+    for refuses in [true, false] {
+        let open = || quick("woven").web_listen("ws://127.0.0.1:0/gossip");
+        let mut nodes = vec![start::<R>(open()).await, start(open()).await];
+        join(&nodes[1], &nodes[0]).await;
+        converged(&nodes).await;
+        let network = OnlyWeb::<R> { runtime: PhantomData, refuses };
+        let inside = start(quick("woven").dial_only(true).dialer(network)).await;
+        let url = nodes[0].web_address().expect("it listens").to_string();
+        within("a join", inside.join([url])).await.expect("it is let in");
+        nodes.push(inside);
+        converged(&nodes).await;
+        for node in &nodes {
+            node.handle_requests(kind(), |_: Request| async { Ok(()) }).expect("it has no handler yet");
+        }
+        for (one, other) in [(2, 1), (1, 2), (2, 0)] {
+            let asked = nodes[one].request(nodes[other].id(), kind(), &(), Duration::from_secs(10));
+            within("an answer", asked).await.expect("they reach each other");
+        }
+        let mut events = nodes[2].events();
+        let is_suspected = |event| match event {
+            Event::Member(change) if change.member.state == MemberState::Suspect => Some(change.member.id),
+            _ => None,
+        };
+        let suspicion = timeout(Duration::from_secs(2), event(&mut events, "a suspicion", is_suspected)).await;
+        assert_eq!(suspicion, None, "it reaches all");
+        stop(nodes).await;
+    }
 }
 
 pub(crate) async fn connections_of_tcp_use_tls_with_client_certificates<R: Runtime>() {

@@ -25,6 +25,11 @@ impl Config {
                 "expected neither an acceptor nor an advertise address with it: nobody connects to such a node";
             return Err(ConfigError { field: "dial_only", reason: reason.to_owned() });
         }
+        #[cfg(feature = "websocket")]
+        if self.dial_only && self.web_advertise.is_some() {
+            let reason = "expected no URL with dial_only: nobody connects to such a node".to_owned();
+            return Err(ConfigError { field: "web_advertise", reason });
+        }
         within("dial_timeout", &self.dial_timeout, ms(10)..=protocol.join_timeout)?;
         within("write_timeout", &self.write_timeout, ms(10)..=longest)?;
         within("first_frame_timeout", &self.first_frame_timeout, ms(10)..=longest)?;

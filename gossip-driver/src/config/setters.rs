@@ -130,6 +130,14 @@ impl Config {
         self
     }
 
+    /// Sets the URL that is shown besides the address; see [`Config::web_advertise`](#structfield.web_advertise).
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn web_advertise(mut self, url: impl Into<String>) -> Self {
+        self.web_advertise = Some(url.into());
+        self
+    }
+
     /// Sets whether WebSocket is all that there is; see [`Config::web_only`](#structfield.web_only).
     #[cfg(feature = "websocket")]
     #[must_use]

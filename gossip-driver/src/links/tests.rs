@@ -40,7 +40,7 @@ pub(super) fn transport(memory: &Memory, config: &Config) -> Transport<Memory> {
         #[cfg(feature = "websocket")]
         None,
     );
-    Transport::new(lookup, layers, config)
+    Transport::new(lookup, layers, Arc::new(|_: &NodeAddress| None), config)
 }
 
 impl Bench {

@@ -42,6 +42,18 @@ pub(super) fn advertised<R: Runtime>(web: Option<&Listening<R>>) -> Result<WebAd
     web.url.at(advertised_by_default(web.bound)?).map_err(StartError::WebListen)
 }
 
+/// The URL that is shown besides the address of a node with sockets, if there is one.
+pub(super) fn shown_besides<R: Runtime>(
+    web: Option<&Listening<R>>,
+    config: &Config,
+) -> Result<Option<WebAddress>, StartError> {
+    match &config.web_advertise {
+        Some(url) => url.parse().map(Some).map_err(StartError::WebAdvertise),
+        // Where nobody could reach it, there is nothing to show.
+        None => Ok(web.and_then(|web| advertised(Some(web)).ok())),
+    }
+}
+
 #[cfg(feature = "tls")]
 fn can_accept(config: &Config) -> bool {
     config.tls.as_ref().is_some_and(crate::TlsConfig::can_accept)
