@@ -246,7 +246,7 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
     let has_tcp_tls = config.tcp_tls;
     let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
     let steering = Arc::new(Steering::new(cluster.clone(), cluster_name.clone(), max_payload));
-    tokio::spawn(journal::keep(cluster.events(), seeds, keys.is_some()));
+    tokio::spawn(journal::keep(cluster.clone(), cluster.events(), seeds, keys.is_some()));
     tell_of_keys(keys.as_ref());
     if has_tcp_tls && keys.is_none() && cluster.address().takes_datagrams() {
         warn!(

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use gossip_tokio::{Cause, Event, Member, MemberState, MessageType, NodeId};
+use gossip_tokio::protocol::JoinError;
+use gossip_tokio::{Cause, Cluster, Event, Member, MemberState, MessageType, NodeAddress, NodeId};
 
 use crate::control::protocol::{EventKind, EventRow, MetaValue};
 use crate::output::printable;
@@ -21,8 +22,8 @@ pub(crate) fn state_word(state: &str) -> &str {
 }
 
 /// The event as it is told to clients, with the present as its time.
-pub(crate) fn row(event: &Event) -> EventRow {
-    EventRow { time: wall_clock(), what: kind(event) }
+pub(crate) fn row(cluster: &Cluster, event: &Event) -> EventRow {
+    EventRow { time: wall_clock(), what: kind(cluster, event) }
 }
 
 /// The present, RFC 3339 in UTC with milliseconds.
@@ -30,7 +31,7 @@ pub(crate) fn wall_clock() -> String {
     humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
 
-fn kind(event: &Event) -> EventKind {
+fn kind(cluster: &Cluster, event: &Event) -> EventKind {
     match event {
         Event::Member(change) => EventKind::Member {
             id: change.member.id.to_string(),
@@ -51,7 +52,11 @@ fn kind(event: &Event) -> EventKind {
             EventKind::JoinAccepted { address: address.clone(), by: by.to_string(), members: *members }
         }
         Event::JoinFailed { address, error } => {
-            EventKind::JoinFailed { address: address.clone(), reason: error.to_string() }
+            let reason = match connection_failure(cluster, address, error) {
+                Some(reason) => format!("{error}: {reason}"),
+                None => error.to_string(),
+            };
+            EventKind::JoinFailed { address: address.clone(), reason }
         }
         Event::IdConflict { rival, quiet, .. } => EventKind::IdConflict { rival: rival.clone(), quiet: *quiet },
         Event::IdRegained => EventKind::IdRegained,
@@ -66,6 +71,12 @@ fn kind(event: &Event) -> EventKind {
         Event::Missed { count } => EventKind::Missed { count: *count },
         other => EventKind::Other { text: format!("{other:?}") },
     }
+}
+
+/// Why a node cannot be reached to join through it, where more is known than that.
+pub(crate) fn connection_failure(cluster: &Cluster, address: &NodeAddress, error: &JoinError) -> Option<String> {
+    let is_meant = matches!(error, JoinError::Unreachable | JoinError::Timeout);
+    if is_meant { cluster.connection_failure(address) } else { None }
 }
 
 /// The cause in one word.

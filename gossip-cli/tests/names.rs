@@ -73,7 +73,9 @@ fn find_each_other(resolv_conf: &str) {
         agent.sees(&first.id, "alive", SOON);
     }
 
+    server.services("_portless._tcp.example.test", LONG, &[(1, 1, 0, "one.example.test")]);
     for (name, parts) in [
+        ("srv+_portless._tcp.example.test", ["_portless._tcp.example.test", "has port 0, where nobody can listen"]),
         ("srv+_other._tcp.example.test", ["_other._tcp.example.test", "no such name, says 127.0.0.1:53"]),
         ("nobody.example.test", ["nobody.example.test", "no such name, says 127.0.0.1:53"]),
         ("srv+one.example.test", ["one.example.test", "does not have an SRV record, says 127.0.0.1:53"]),

@@ -202,10 +202,23 @@ impl<R: Runtime> Cluster<R> {
         {
             return Err(CommandError::Refused(JoinFailureReason::Family { bound }));
         }
+        let (begun, target) = (self.handle.runtime.now(), address.clone());
         self.ask(|reply| Command::Join { address, reply }).await.map_err(|error| match error {
+            CommandError::Refused(error @ (gossip_core::JoinError::Unreachable | gossip_core::JoinError::Timeout))
+                if let Some(reason) = self.handle.shared.failures.reason_since(begun, &target) =>
+            {
+                CommandError::Refused(JoinFailureReason::Connection { error, reason })
+            }
             CommandError::Refused(error) => CommandError::Refused(error.into()),
             CommandError::Stopped(reason) => CommandError::Stopped(reason),
         })
+    }
+
+    /// Why this node could lately make nothing of the connection that it opened to an address: what the operating system,
+    /// TLS or WebSocket says. `None` if that is not so, or no node there let it in for another reason. An
+    /// [`Event::JoinFailed`](crate::Event::JoinFailed) has no room for it.
+    pub fn connection_failure(&self, address: &NodeAddress) -> Option<String> {
+        self.handle.shared.failures.reason(self.handle.runtime.now(), address)
     }
 
     /// Replaces the seeds, which are tried for ever. Names are resolved in the background.

@@ -59,6 +59,14 @@ pub enum JoinFailureReason {
         /// Where this node is bound.
         bound: SocketAddr,
     },
+    /// No connection was of use, which is more than the protocol knows.
+    #[error("{error}: {reason}")]
+    Connection {
+        /// What the protocol says.
+        error: gossip_core::JoinError,
+        /// Why the latest connection to the address was of no use: what the operating system, TLS or WebSocket says.
+        reason: String,
+    },
     /// No answer, or a no.
     #[error(transparent)]
     Join(#[from] gossip_core::JoinError),

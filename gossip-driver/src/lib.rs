@@ -37,6 +37,7 @@ mod config;
 mod dns;
 mod error;
 pub mod face;
+mod failures;
 mod framing;
 mod gather;
 mod group;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod crowd;
+mod fate;
 mod keeping;
 mod relay;
 

@@ -269,6 +269,9 @@ impl<R: Runtime> Pump<R> {
             News::Drained => {}
             News::PeerClosed { link } => self.links.peer_closed(now, link),
             News::Ended { link, end } => {
+                if let Some((address, reason)) = self.links.failure(link, &end) {
+                    self.shared.failures.note(now, address, reason);
+                }
                 for address in self.links.ended(now, link, &end) {
                     self.node.handle_unreachable(time, &address);
                 }
@@ -413,7 +416,11 @@ impl<R: Runtime> Pump<R> {
         self.waiting.answer();
         while let Some(event) = self.node.poll_event() {
             self.shared.groups.follow(&event, &self.shared.snapshot.load());
-            self.report.log(&event);
+            let reason = match &event {
+                Event::JoinFailed { address, .. } => self.shared.failures.reason(self.runtime.now(), address),
+                _ => None,
+            };
+            self.report.log(&event, reason.as_deref());
             self.act_on(&event);
             self.shared.subscribers.publish(&event);
         }
@@ -429,7 +436,10 @@ impl<R: Runtime> Pump<R> {
         self.waiting.happened(event);
         // Where there is no room for a word about a seed, many are waiting that say the same.
         match event {
-            Event::JoinAccepted { address, .. } => drop(self.seed_words.try_send(SeedWord::Accepted(address.clone()))),
+            Event::JoinAccepted { address, .. } => {
+                self.shared.failures.forget(address);
+                drop(self.seed_words.try_send(SeedWord::Accepted(address.clone())));
+            }
             Event::JoinFailed { address, .. } => drop(self.seed_words.try_send(SeedWord::Failed(address.clone()))),
             Event::Member(change) => self.mind_links(&change.member),
             Event::Missed { .. } if self.links.is_keeping() => {

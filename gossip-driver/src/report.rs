@@ -20,8 +20,8 @@ pub(crate) struct Report {
 
 impl Report {
     /// Logs an event: news of members for those who follow the cluster, what an operator must act on as warning or
-    /// error.
-    pub(crate) fn log(&mut self, event: &Event) {
+    /// error. `reason` is more than the protocol knows of a failed join.
+    pub(crate) fn log(&mut self, event: &Event, reason: Option<&str>) {
         match event {
             Event::Member(change) => log_change(change),
             Event::Metadata { member, keys } => debug!(member = %member.id, ?keys, "metadata changed"),
@@ -29,7 +29,7 @@ impl Report {
                 self.failing.remove(address);
                 info!(%address, %by, members, "joined");
             }
-            Event::JoinFailed { address, error } => self.log_failure(address, error),
+            Event::JoinFailed { address, error } => self.log_failure(address, error, reason),
             Event::IdConflict { rival, quiet, .. } => {
                 error!(%rival, quiet, "another running node has the id of this one; give each node an id of its own");
             }
@@ -49,7 +49,7 @@ impl Report {
         }
     }
 
-    fn log_failure(&mut self, address: &NodeAddress, error: &JoinError) {
+    fn log_failure(&mut self, address: &NodeAddress, error: &JoinError, reason: Option<&str>) {
         let is_news = !self.failing.contains(address);
         if is_news && self.failing.len() < FAILING_REMEMBERED {
             self.failing.insert(address.clone());
@@ -58,8 +58,8 @@ impl Report {
             JoinError::Rejected(reason) if is_news => {
                 warn!(%address, %reason, "not let in; check that both nodes are meant for the same cluster");
             }
-            _ if is_news => info!(%address, %error, "could not join"),
-            _ => debug!(%address, %error, "still could not join"),
+            _ if is_news => info!(%address, %error, reason, "could not join"),
+            _ => debug!(%address, %error, reason, "still could not join"),
         }
     }
 }

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use async_channel::{Receiver, Sender};
 use gossip_core::{Node, Phase};
 
+use crate::failures::Failures;
 use crate::group::Groups;
 use crate::handlers::Handlers;
 use crate::outbound::Outbound;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) handlers: Handlers,
     pub(crate) outbound: Arc<Outbound>,
+    pub(crate) failures: Failures,
     status: Mutex<Status>,
     reason: OnceLock<StopReason>,
     ended: Receiver<Infallible>,
@@ -64,6 +66,7 @@ impl Shared {
             handlers: Handlers::new(config, Arc::clone(&counters)),
             outbound: Arc::new(Outbound::new(config.command_queue, config.protocol.max_queued_bytes)),
             counters,
+            failures: Failures::new(config.protocol.join_timeout),
             status: Mutex::new(Status::of(node, Gauges::default())),
             reason: OnceLock::new(),
             ended,

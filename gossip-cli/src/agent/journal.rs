@@ -3,17 +3,17 @@
 use std::collections::HashSet;
 
 use gossip_tokio::protocol::JoinError;
-use gossip_tokio::{Event, Events, MemberChange, MemberState, MessageType, NodeAddress};
+use gossip_tokio::{Cluster, Event, Events, MemberChange, MemberState, MessageType, NodeAddress};
 use tracing::{debug, error, info, warn};
 
-use crate::describe::{NAME_KEY, blamers, cause_name, name_of, state_word};
+use crate::describe::{NAME_KEY, blamers, cause_name, connection_failure, name_of, state_word};
 
 /// Addresses remembered as being silent, so that each is complained of once.
 const MAX_SILENT: usize = 1_024;
 
 /// Writes until the node stops; `seeds` are the addresses that were configured as such, `is_sealed` whether it has keys.
-pub(crate) async fn keep(mut events: Events, seeds: Vec<NodeAddress>, is_sealed: bool) {
-    let mut journal = Journal { seeds, is_sealed, silent: HashSet::new() };
+pub(crate) async fn keep(cluster: Cluster, mut events: Events, seeds: Vec<NodeAddress>, is_sealed: bool) {
+    let mut journal = Journal { cluster, seeds, is_sealed, silent: HashSet::new() };
     while let Some(event) = events.next().await {
         journal.write(&event);
     }
@@ -21,6 +21,7 @@ pub(crate) async fn keep(mut events: Events, seeds: Vec<NodeAddress>, is_sealed:
 
 #[derive(Debug)]
 struct Journal {
+    cluster: Cluster,
     /// Addresses that are retried for ever. Those behind names are not among them.
     seeds: Vec<NodeAddress>,
     /// Whether the node has keys.
@@ -83,12 +84,15 @@ impl Journal {
         if self.silent.len() >= MAX_SILENT {
             self.silent.clear();
         }
+        let reason = connection_failure(&self.cluster, address, error);
+        let reason = reason.as_deref();
         if self.silent.insert(address.clone()) {
             let plan = if self.seeds.contains(address) { "; it is a seed and is retried for ever" } else { "" };
-            let hint = self.hint(error);
-            warn!(%address, %error, "cannot join through this address{hint}{plan}");
+            // What a connection ended by explains it.
+            let hint = if reason.is_some() { "" } else { self.hint(error) };
+            warn!(%address, %error, reason, "cannot join through this address{hint}{plan}");
         } else {
-            debug!(%address, %error, "still cannot join through this address");
+            debug!(%address, %error, reason, "still cannot join through this address");
         }
     }
 }

@@ -305,9 +305,9 @@ impl Steering {
         item(answers, &EventRow { time: describe::wall_clock(), what }).await?;
         answers.flush().await?;
         while let Some(event) = events.next().await {
-            item(answers, &describe::row(&event)).await?;
+            item(answers, &describe::row(&self.cluster, &event)).await?;
             while let Some(event) = events.try_next() {
-                item(answers, &describe::row(&event)).await?;
+                item(answers, &describe::row(&self.cluster, &event)).await?;
             }
             answers.flush().await?;
         }

@@ -53,7 +53,12 @@ pub(crate) async fn a_join_tells_of_each_address_what_came_of_it<R: Runtime>() {
         let failure = report.failed.iter().find(|failure| failure.given == given);
         failure.map(|failure| failure.reason.clone()).expect("each failure is reported")
     };
-    assert_eq!(reason(&closed), JoinFailureReason::Join(protocol::JoinError::Unreachable));
+    let JoinFailureReason::Connection { error, reason: why } = reason(&closed) else { panic!("{report}") };
+    assert_eq!(error, protocol::JoinError::Unreachable);
+    assert!(why.contains("refused"), "what the system says: {why}");
+    let address = closed.parse().expect("it is numeric");
+    assert_eq!(second.connection_failure(&address), Some(why));
+    assert_eq!(second.connection_failure(first.address()), None);
     assert!(matches!(reason("no such host:1"), JoinFailureReason::Address(_)));
     assert!(matches!(reason("name.invalid:1"), JoinFailureReason::Resolve(_)));
     stop([first, second]).await;

@@ -167,7 +167,7 @@ pub(crate) async fn connections_of_tcp_use_tls_with_client_certificates<R: Runti
     let bare = TlsConfig::builder().roots(authority.pem()).build().expect("it is complete");
     let strangers = [start::<R>(config(bare)).await, start::<R>(quick("mutual").stream_only(true)).await];
     for stranger in &strangers {
-        kept_out(stranger, nodes[0].address().to_string()).await;
+        kept_out(stranger, nodes[0].address().to_string(), "cannot be reached: ").await;
     }
     refused(&nodes[0], 1).await;
     converged(&nodes).await;
@@ -175,11 +175,13 @@ pub(crate) async fn connections_of_tcp_use_tls_with_client_certificates<R: Runti
     stop(nodes).await;
 }
 
-/// A node is not let in at this address.
-async fn kept_out<R: Runtime>(node: &Cluster<R>, address: String) {
+/// A node is not let in at this address, and is told why.
+async fn kept_out<R: Runtime>(node: &Cluster<R>, address: String, why: &str) {
     let before = node.members().counts().live();
-    let joined = within("the end of a join", node.join([address])).await;
-    assert!(joined.is_err(), "the node is let in: {joined:?}");
+    match within("the end of a join", node.join([address])).await {
+        Ok(report) => panic!("the node is let in: {report}"),
+        Err(error) => assert!(error.to_string().contains(why), "{why}: {error}"),
+    }
     assert_eq!(node.members().counts().live(), before);
 }
 
@@ -193,7 +195,7 @@ pub(crate) async fn a_wrong_token_keeps_out_and_disturbs_nobody<R: Runtime>() {
     let authority = Authority::new("ours");
     let nodes = joined::<R>((0..2).map(|_| web(authority.valid()))).await;
     let stranger = start::<R>(web(authority.valid()).token(token("open-barley"))).await;
-    kept_out(&stranger, nodes[0].address().to_string()).await;
+    kept_out(&stranger, nodes[0].address().to_string(), "status 401: it does not accept the token").await;
     refused(&nodes[0], 1).await;
     assert!(stranger.stats().driver.count(Counter::DialFailures) >= 1);
     converged(&nodes).await;
@@ -207,8 +209,8 @@ pub(crate) async fn an_expired_certificate_and_an_unknown_one_keep_out_and_distu
     let nodes = joined::<R>((0..2).map(|_| web(ours.valid()))).await;
     let expired = ours.node(2_001).build().expect("it is complete");
     let doubtful = [start::<R>(web(expired)).await, start::<R>(web(theirs.valid())).await];
-    for node in &doubtful {
-        kept_out(&nodes[0], node.address().to_string()).await;
+    for (node, why) in doubtful.iter().zip(["certificate expired", "nobody whom this node trusts has signed it"]) {
+        kept_out(&nodes[0], node.address().to_string(), why).await;
         refused(node, 1).await;
     }
     converged(&nodes).await;
@@ -256,7 +258,7 @@ pub(crate) async fn requests_that_are_no_websocket_are_answered_and_disturb_nobo
     let secure = start::<R>(web(Authority::new("ours").valid())).await;
     let answer = answer::<R>(port_of(&secure), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("wss://"), "{answer}");
-    kept_out(&secure, format!("wss://{plain}/gossip")).await;
+    kept_out(&secure, format!("wss://{plain}/gossip"), "maybe it does not use TLS").await;
     converged(&nodes).await;
     stop([secure]).await;
     stop(nodes).await;

@@ -347,7 +347,7 @@ impl<R: Runtime> Pump<R> {
     }
 
     fn tell(&mut self, event: &Event) {
-        self.report.log(event);
+        self.report.log(event, None);
         self.shared.subscribers.publish(event);
     }
 
