@@ -77,6 +77,7 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
         key_file: args.key_file,
         plaintext: args.plaintext,
         ws_listen: args.ws_listen,
+        ws_advertise: args.ws_advertise,
         tls_cert: args.tls.tls_cert,
         tls_key: args.tls.tls_key,
         tls_ca: args.tls.tls_ca,
@@ -346,6 +347,7 @@ fn blame(error: &StartError) -> Failure {
         | StartError::SeedAddress(_)
         | StartError::AdvertiseUnspecified { .. }
         | StartError::WebListen(_)
+        | StartError::WebAdvertise(_)
         | StartError::NoCertificate { .. }
         | StartError::NoWebListener
         | StartError::Metadata { .. } => Failure::Usage(reason),

@@ -259,6 +259,9 @@ pub(crate) struct AgentArgs {
     pub(crate) key_file: Option<PathBuf>,
     #[arg(long, value_name = "URL", help = WS_LISTEN)]
     pub(crate) ws_listen: Option<String>,
+    /// URL for those who reach nothing else, beside --bind and shown in the metadata [default: where --ws-listen listens].
+    #[arg(long, value_name = "URL", conflicts_with = "dial_only")]
+    pub(crate) ws_advertise: Option<String>,
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
     /// File with the token that peers must show over WebSocket, and that this node shows to them.

@@ -29,6 +29,8 @@ fn an_agent_with_sockets_and_one_with_a_websocket_alone_meet() {
         (out.matches("alive").count() == 2).then_some(out)
     });
     assert!(members.contains("ws://127.0.0.1:") && members.contains(&open.address), "{members}");
+    let (_, info, _) = told(&run(&["members", "--json", "--control", &open.control]));
+    assert!(info.contains("gossip.web") && info.contains(&url), "who has sockets shows the URL besides: {info}");
     assert!(!other.log().contains("open-sesame") && !open.process.log().contains("open-sesame"));
 }
 
@@ -40,6 +42,7 @@ fn settings_that_cannot_work_are_said_in_one_line() {
         (&["--ws-listen", "ftp://127.0.0.1/"][..], "ws:// or wss://"),
         (&["--ws-listen", "ws:///gossip"], "the host is missing"),
         (&["--ws-listen", "wss://127.0.0.1:0/"], "no certificate"),
+        (&["--bind", "127.0.0.1:0", "--ws-advertise", "ftp://proxy/"], "web_advertise"),
         (&["--bind", "127.0.0.1:0", "--tls-cert", "/nonexistent"], "--tls-key"),
         (&["--bind", "127.0.0.1:0", "--tls-key", "/nonexistent"], "--tls-cert"),
         (&["--bind", "127.0.0.1:0", "--tls-ca", "/nonexistent"], "cannot read /nonexistent"),

@@ -8,6 +8,7 @@ use crate::exit::Failure;
 /// The same configuration with what the settings say about WebSocket and TLS.
 pub(super) fn configured(mut config: Config, settings: &Settings) -> Result<Config, Failure> {
     config.web_listen.clone_from(&settings.ws_listen);
+    config.web_advertise.clone_from(&settings.ws_advertise);
     config.tcp_tls = settings.tcp_tls.unwrap_or_default();
     if let Some(path) = &settings.token_file {
         config.token = Some(Token::from_file(path).map_err(|error| Failure::Usage(format!("--token-file: {error}")))?);
