@@ -91,6 +91,7 @@ mod message;
 mod metadata;
 mod node;
 mod outbox;
+mod payload;
 mod probe;
 mod request;
 mod ring;

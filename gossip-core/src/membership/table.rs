@@ -279,9 +279,16 @@ impl<A: Address> Table<A> {
 }
 
 /// `SipHash` with keys from the node's seed: nobody outside can choose ids that collide.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct KeyedHash {
     keys: (u64, u64),
+}
+
+/// Without its keys: who knows them can choose ids that collide.
+impl core::fmt::Debug for KeyedHash {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("KeyedHash")
+    }
 }
 
 impl KeyedHash {
