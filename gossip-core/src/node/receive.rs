@@ -95,13 +95,17 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// From an earlier start of a member: it is told what is known of its id, if it asks for anything.
+    /// From an earlier start of a member: it is told what is known of its id, if it asks for anything. That may be more than it
+    /// asked with, so by datagram it goes to where the member is known to be.
     pub(super) fn receive_stale(&mut self, origin: &Origin<A>, messages: Messages<'_, A>) {
         self.cx.drop(DropReason::StaleEpoch);
+        let (to, channel, subject) = (origin.address.clone(), origin.channel, origin.envelope.sender);
+        if channel == Channel::Datagram && !self.cx.may_be_told(subject, origin.near, &to) {
+            return;
+        }
         let asks = |message| matches!(message, Message::Ping(_) | Message::Join(_) | Message::Digest(_));
         if messages.flatten().any(asks) {
-            let (to, subject) = (origin.address.clone(), origin.envelope.sender);
-            self.cx.outbox.push(Pending::Claim { to, channel: origin.channel, subject });
+            self.cx.outbox.push(Pending::Claim { to, channel, subject });
         }
     }
 
