@@ -76,6 +76,7 @@ mod config;
 mod context;
 mod delivery;
 mod dissemination;
+mod drawn;
 mod encode;
 mod error;
 mod event;

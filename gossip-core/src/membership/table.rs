@@ -149,6 +149,12 @@ impl<A: Address> Table<A> {
         u32::try_from(cursor + offset).ok().map(Slot)
     }
 
+    /// The occupied slots.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
+        let numbered = (0..).map(Slot).zip(&self.rows);
+        numbered.filter(|(_, row)| row.is_some()).map(|(slot, _)| slot)
+    }
+
     /// Rows that are shown to the application.
     pub(crate) fn shown(&self) -> impl Iterator<Item = &Member<A>> {
         self.rows

@@ -173,7 +173,7 @@ impl<A: Address> Node<A> {
             match message {
                 _ if origin.channel == Channel::Datagram && kind.is_for_streams() => self.cx.drop(DropReason::Channel),
                 // Its table is queued before what the packet tells is known, but written after.
-                Message::Join(_) => self.cx.outbox.push(Pending::Table { to: origin.address.clone(), cursor: 0 }),
+                Message::Join(_) => self.cx.draw_table(&origin.address),
                 Message::Claim(claim) => self.cx.hear(&claim, origin.envelope.sender, hearsay),
                 Message::Accept(accept) => self.receive_accept(origin, accept),
                 Message::Reject(reject) => {
