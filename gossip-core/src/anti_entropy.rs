@@ -162,6 +162,9 @@ impl<A: Address> Context<A> {
 
     /// Somebody's fingerprints: answers with the rows that may differ, and asks for theirs.
     pub(crate) fn handle_digest(&mut self, from: &A, buckets: &[u8]) {
+        if !self.may_draw(from) {
+            return;
+        }
         let count = buckets.len() / 8;
         let mut rows: BucketSet = [0; BUCKETS / 8];
         for (bucket, (mine, theirs)) in self.table.folded(count).zip(buckets.chunks_exact(8)).enumerate() {
@@ -170,24 +173,26 @@ impl<A: Address> Context<A> {
             }
         }
         if rows.iter().any(|&byte| byte != 0) {
-            let pending = Pending::Difference { to: from.clone(), buckets: count, rows, wanted: Some(rows), cursor: 0 };
-            self.outbox.push(pending);
+            self.draw_rows(from, count, rows, Some(rows));
         }
     }
 
     /// Somebody sent rows and asks for this node's in the same buckets.
     pub(crate) fn handle_difference(&mut self, from: &A, wanted: &[u8]) {
-        if wanted.is_empty() {
+        if wanted.is_empty() || !self.may_draw(from) {
             return;
         }
         let buckets = wanted.len() * 8;
         let mut rows: BucketSet = [0; BUCKETS / 8];
         rows[..wanted.len()].copy_from_slice(wanted);
-        self.outbox.push(Pending::Difference { to: from.clone(), buckets, rows, wanted: None, cursor: 0 });
+        self.draw_rows(from, buckets, rows, None);
     }
 
     /// Somebody asks for metadata.
     pub(crate) fn handle_metadata_request(&mut self, from: &A, wants: impl Iterator<Item = Want>) {
+        if !self.may_draw(from) {
+            return;
+        }
         let mut wants: Vec<Want> = wants.take(WANTS).filter(|want| self.table.find(want.subject).is_some()).collect();
         wants.sort_unstable_by_key(|want| want.subject);
         wants.dedup_by_key(|want| want.subject);
@@ -195,7 +200,7 @@ impl<A: Address> Context<A> {
             self.drop(DropReason::UnknownMember);
             return;
         }
-        self.outbox.push(Pending::Metadata { to: from.clone(), wants, cursor: 0 });
+        self.draw_metadata(from, wants);
     }
 
     /// Metadata of a member came.

@@ -151,7 +151,18 @@ impl<A: Address> Broadcaster<A> {
         let (sequence, recent) = (*last, cx.lanes.recent(lane, *last));
         let BroadcastOptions { tag, reliable, ordered } = options;
         let tag = tag.map(Arc::from);
-        let parcel = Arc::new(Parcel { origin, epoch, lane, sequence, kind, tag, reliable, ordered, recent, payload });
+        let parcel = Arc::new(Parcel {
+            origin,
+            epoch,
+            lane,
+            sequence,
+            kind,
+            tag,
+            reliable,
+            ordered,
+            recent,
+            payload: payload.into(),
+        });
         let (id, kept) = (parcel.id(), Kept { parcel, hops: 0, since: cx.now });
         if cx.lanes.hear(cx.now, &kept.parcel, Standing::Own).is_none() {
             cx.drop(DropReason::OriginsFull);
@@ -205,7 +216,7 @@ impl<A: Address> Broadcaster<A> {
             return;
         }
         let known = cx.lanes.kept(parcel.lane, parcel.sequence).map(|kept| kept.parcel.payload.clone());
-        let payload = known.unwrap_or_else(|| Bytes::copy_from_slice(incoming.letter.payload));
+        let payload = known.unwrap_or_else(|| Bytes::copy_from_slice(incoming.letter.payload).into());
         let since = cx.now - Duration::from_millis(u64::from(header.age_ms)).min(cx.config.repair_time);
         let kept = Kept { parcel: Arc::new(Parcel { payload, ..parcel }), hops: header.hops, since };
         if is_to_serve {
@@ -411,7 +422,7 @@ fn admit<A: Address>(cx: &mut Context<A>, incoming: &Incoming<'_, A>) -> Option<
         reliable: header.flags & CopyHeader::RELIABLE != 0,
         ordered: header.flags & CopyHeader::ORDERED != 0,
         recent: header.recent,
-        payload: Bytes::new(),
+        payload: Bytes::new().into(),
     };
     Some((parcel, standing))
 }
@@ -445,7 +456,7 @@ fn deliver<A: Address>(cx: &mut Context<A>, kept: &Kept) {
         id: parcel.id(),
         kind: parcel.kind,
         tag: parcel.tag.clone(),
-        payload: parcel.payload.clone(),
+        payload: parcel.payload.clone().into(),
         hops: *hops,
     });
 }

@@ -8,6 +8,7 @@ use crate::awareness::Awareness;
 use crate::config::Config;
 use crate::delivery::Deliveries;
 use crate::dissemination::{Dissemination, retransmit_limit};
+use crate::drawn::Drawn;
 use crate::event::Events;
 use crate::identity::{Address, Epoch, Identity, Incarnation, NodeId, Versions};
 use crate::lane::Lanes;
@@ -55,6 +56,7 @@ pub(crate) struct Context<A> {
     pub(crate) awareness: Awareness,
     pub(crate) news: Dissemination,
     pub(crate) outbox: Outbox<A>,
+    pub(crate) drawn: Drawn<A>,
     pub(crate) events: Events<A>,
     pub(crate) mail: Mailbox<A>,
     pub(crate) deliveries: Deliveries,
@@ -115,6 +117,7 @@ impl<A: Address> Context<A> {
             awareness: Awareness::new(config.awareness_max),
             news: Dissemination::default(),
             outbox: Outbox::new(config.max_transmits),
+            drawn: Drawn::new(),
             events: Events::new(config.max_events),
             mail: Mailbox::new(config.max_peer_bytes, config.max_queued_bytes),
             deliveries: Deliveries::new(config.max_deliveries, config.max_delivery_bytes),

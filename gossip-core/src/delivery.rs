@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::identity::NodeId;
 use crate::message::{MessageId, MessageType, ReplyToken, RequestError, RequestId};
+use crate::payload::Length;
 use crate::time::Instant;
 
 /// Something for the application from another node, or from itself.
@@ -124,15 +125,6 @@ impl fmt::Debug for Delivery {
             }
             Self::Missed { count } => f.debug_struct("Missed").field("count", count).finish(),
         }
-    }
-}
-
-/// A payload, as it is shown.
-struct Length(usize);
-
-impl fmt::Debug for Length {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::RejectReason;
 use crate::identity::{Address, NodeId, Versions};
 use crate::membership::{MemberState, Slot};
-use crate::outbox::{BucketSet, Pending, Recipients, one};
+use crate::outbox::{BucketSet, Pending, Recipients, is_set, one};
 use crate::seal::Plaintext;
 use crate::stats::{DropReason, MessageKind};
 use crate::transmit::{Channel, Transmit};
@@ -324,10 +324,7 @@ impl<A: Address> Context<A> {
         (buckets, rows, wanted): (usize, BucketSet, Option<BucketSet>),
         cursor: usize,
     ) -> Recipients<A> {
-        let is_in = |context: &Self, slot: Slot| {
-            let bucket = context.table.bucket_of(slot, buckets);
-            rows[bucket / 8] & (1 << (bucket % 8)) != 0
-        };
+        let is_in = |context: &Self, slot: Slot| is_set(&rows, context.table.bucket_of(slot, buckets));
         let rest = self.put_rows(writer, cursor, false, is_in);
         let asked = if rest.is_none() { wanted } else { None };
         let bytes = buckets.div_ceil(8);

@@ -13,12 +13,12 @@ use alloc::sync::Arc;
 use core::hash::Hasher;
 use core::time::Duration;
 
-use bytes::Bytes;
 use siphasher::sip::SipHasher24;
 use smallvec::SmallVec;
 
 use crate::identity::{Epoch, NodeId, Tags};
 use crate::message::{MessageId, MessageType};
+use crate::payload::Payload;
 use crate::rng::Rng;
 use crate::time::Instant;
 
@@ -58,7 +58,7 @@ pub(crate) struct Parcel {
     pub(crate) ordered: bool,
     /// How many of those before it could still be asked for when it was sent.
     pub(crate) recent: u32,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: Payload,
 }
 
 impl Parcel {

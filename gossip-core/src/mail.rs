@@ -6,13 +6,12 @@ mod encode;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::broadcast::Path;
 use crate::identity::NodeId;
 use crate::lane::Parcel;
 use crate::message::{MessageType, SendError};
 use crate::outbox::Recipients;
+use crate::payload::Payload;
 use crate::ring::Arcs;
 use crate::time::Instant;
 use crate::transmit::Channel;
@@ -31,11 +30,11 @@ pub(crate) struct Mail<A> {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     /// A message for `member`.
-    Direct { member: NodeId, kind: MessageType, payload: Bytes },
+    Direct { member: NodeId, kind: MessageType, payload: Payload },
     /// A request to `member`, or a message that it is to confirm.
-    Request { member: NodeId, id: u64, kind: MessageType, payload: Bytes, deadline: Instant, number: Option<Number> },
+    Request { member: NodeId, id: u64, kind: MessageType, payload: Payload, deadline: Instant, number: Option<Number> },
     /// The end of a request of `member`'s.
-    Reply { member: NodeId, id: u64, outcome: u8, payload: Bytes },
+    Reply { member: NodeId, id: u64, outcome: u8, payload: Payload },
     /// Copies of a broadcast.
     Copy(Copy),
     /// What was for `member` and is not to be sent any more.

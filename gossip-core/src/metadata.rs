@@ -191,6 +191,12 @@ impl Metadata {
             })
     }
 
+    /// Bytes of the entries that changed after `base`.
+    pub(crate) fn size_after(&self, base: u64) -> usize {
+        let entries = self.map.iter().flat_map(|map| &map.entries);
+        entries.filter(|(_, stored)| stored.version > base).map(|(key, stored)| stored.cost(key)).sum()
+    }
+
     /// Takes over what another node told, if it follows on what is here; the keys that changed, or why not.
     pub(crate) fn apply(&mut self, delta: &Delta<'_>, limit: usize) -> Result<Vec<String>, Refused> {
         let have = (self.epoch(), self.version());

@@ -26,6 +26,11 @@ pub(crate) fn one<A>(to: A) -> Recipients<A> {
 /// Which of the fingerprint's buckets: one bit each.
 pub(crate) type BucketSet = [u8; crate::membership::BUCKETS / 8];
 
+/// Whether a bucket is one of these.
+pub(crate) fn is_set(buckets: &BucketSet, bucket: usize) -> bool {
+    buckets[bucket / 8] & (1 << (bucket % 8)) != 0
+}
+
 /// A packet, by purpose.
 #[derive(Clone, Debug)]
 pub(crate) enum Pending<A> {

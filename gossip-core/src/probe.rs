@@ -258,6 +258,10 @@ impl<A: Address> Prober<A> {
         for relay in &mut self.relays {
             if relay.nacks <= cx.now {
                 relay.nacks = Instant::MAX;
+                if !relay.asker.may_tell {
+                    // Where no member is known to be, an ack after the nack would make more of the request than came.
+                    relay.ends = cx.now;
+                }
                 cx.outbox.push(relay.asker.clone().nack(relay.theirs));
             }
         }

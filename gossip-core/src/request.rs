@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::context::Context;
 use crate::identity::{Address, NodeId};
 use crate::message::{MessageType, Refusal, RequestError};
+use crate::payload::Payload;
 use crate::time::Instant;
 use crate::timer::Timer;
 
@@ -42,7 +43,7 @@ pub(crate) struct Question<A> {
     pub(crate) to: NodeId,
     pub(crate) address: A,
     pub(crate) kind: MessageType,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: Payload,
     pub(crate) deadline: Instant,
     /// It is a message, and a confirmation is all that comes back.
     pub(crate) confirm: bool,
@@ -61,7 +62,7 @@ impl<A: Address> Requests<A> {
     /// Asks; whether there is room was asked before.
     pub(crate) fn ask(&mut self, cx: &mut Context<A>, question: Question<A>) -> u64 {
         let id = if question.to == cx.id() {
-            let (kind, payload) = (question.kind, question.payload.clone());
+            let (kind, payload) = (question.kind, question.payload.clone().into());
             let (asker, address, deadline) = (question.to, question.address.clone(), question.deadline);
             let id = self.own.open(cx, question, false);
             let incoming = theirs::Incoming { asker, is_member: true, address, id, kind, payload, deadline };

@@ -140,7 +140,7 @@ counted! {
         Contradiction = "contradiction",
         /// The member table is full.
         MembersFull = "members_full",
-        /// A table of bounded size inside the node is full.
+        /// A table of bounded size inside the node is full, or one asker has drawn too much of the member table lately.
         Busy = "busy",
         /// Metadata over the limit.
         MetadataTooLarge = "metadata_too_large",

@@ -149,6 +149,12 @@ impl<A: Address> Table<A> {
         u32::try_from(cursor + offset).ok().map(Slot)
     }
 
+    /// The occupied slots.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
+        let numbered = (0..).map(Slot).zip(&self.rows);
+        numbered.filter(|(_, row)| row.is_some()).map(|(slot, _)| slot)
+    }
+
     /// Rows that are shown to the application.
     pub(crate) fn shown(&self) -> impl Iterator<Item = &Member<A>> {
         self.rows
@@ -279,9 +285,16 @@ impl<A: Address> Table<A> {
 }
 
 /// `SipHash` with keys from the node's seed: nobody outside can choose ids that collide.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct KeyedHash {
     keys: (u64, u64),
+}
+
+/// Without its keys: who knows them can choose ids that collide.
+impl core::fmt::Debug for KeyedHash {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("KeyedHash")
+    }
 }
 
 impl KeyedHash {

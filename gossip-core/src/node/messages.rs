@@ -91,7 +91,7 @@ impl<A: Address> Node<A> {
         let address = self.cx.table.member(slot).address.clone();
         if is_reliable {
             let deadline = self.cx.now + self.cx.config.confirm_timeout;
-            let question = Question { to, address, kind, payload, deadline, confirm: true };
+            let question = Question { to, address, kind, payload: payload.into(), deadline, confirm: true };
             let ask = if slot == Slot::MYSELF { Requests::confirm_own } else { Requests::ask };
             return Ok(Some(RequestId(ask(&mut self.requests, &mut self.cx, question))));
         }
@@ -99,7 +99,7 @@ impl<A: Address> Node<A> {
             return Ok(None);
         }
         let channel = self.cx.channel_for(payload.len());
-        let content = Content::Direct { member: to, kind, payload };
+        let content = Content::Direct { member: to, kind, payload: payload.into() };
         self.cx.mail.push(Mail { to: one(address), channel, content });
         Ok(None)
     }
@@ -128,7 +128,7 @@ impl<A: Address> Node<A> {
         }
         self.admit_requests(1)?;
         let address = self.cx.table.member(slot).address.clone();
-        let question = Question { to, address, kind, payload, deadline, confirm: false };
+        let question = Question { to, address, kind, payload: payload.into(), deadline, confirm: false };
         Ok(RequestId(self.requests.ask(&mut self.cx, question)))
     }
 

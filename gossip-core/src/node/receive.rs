@@ -95,13 +95,17 @@ impl<A: Address> Node<A> {
         }
     }
 
-    /// From an earlier start of a member: it is told what is known of its id, if it asks for anything.
+    /// From an earlier start of a member: it is told what is known of its id, if it asks for anything. That may be more than it
+    /// asked with, so by datagram it goes to where the member is known to be.
     pub(super) fn receive_stale(&mut self, origin: &Origin<A>, messages: Messages<'_, A>) {
         self.cx.drop(DropReason::StaleEpoch);
+        let (to, channel, subject) = (origin.address.clone(), origin.channel, origin.envelope.sender);
+        if channel == Channel::Datagram && !self.cx.may_be_told(subject, origin.near, &to) {
+            return;
+        }
         let asks = |message| matches!(message, Message::Ping(_) | Message::Join(_) | Message::Digest(_));
         if messages.flatten().any(asks) {
-            let (to, subject) = (origin.address.clone(), origin.envelope.sender);
-            self.cx.outbox.push(Pending::Claim { to, channel: origin.channel, subject });
+            self.cx.outbox.push(Pending::Claim { to, channel, subject });
         }
     }
 
@@ -169,7 +173,7 @@ impl<A: Address> Node<A> {
             match message {
                 _ if origin.channel == Channel::Datagram && kind.is_for_streams() => self.cx.drop(DropReason::Channel),
                 // Its table is queued before what the packet tells is known, but written after.
-                Message::Join(_) => self.cx.outbox.push(Pending::Table { to: origin.address.clone(), cursor: 0 }),
+                Message::Join(_) => self.cx.draw_table(&origin.address),
                 Message::Claim(claim) => self.cx.hear(&claim, origin.envelope.sender, hearsay),
                 Message::Accept(accept) => self.receive_accept(origin, accept),
                 Message::Reject(reject) => {

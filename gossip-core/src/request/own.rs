@@ -11,6 +11,7 @@ use crate::identity::{Address, NodeId};
 use crate::mail::{Content, Mail, Number};
 use crate::message::{MessageType, RequestError, RequestId};
 use crate::outbox::one;
+use crate::payload::Payload;
 use crate::request::Question;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -28,7 +29,7 @@ pub(super) struct Open<A> {
     /// By which the mailbox knows whether it was sent.
     ticket: u64,
     /// Of a message that is to be confirmed: its number, and what it says, to be sent again.
-    message: Option<(u64, Bytes)>,
+    message: Option<(u64, Payload)>,
     tries: u8,
 }
 
@@ -106,7 +107,7 @@ impl<A: Address> Own<A> {
         numbers.last
     }
 
-    fn mail(&self, open: &Open<A>, id: u64, payload: Bytes) -> Mail<A> {
+    fn mail(&self, open: &Open<A>, id: u64, payload: Payload) -> Mail<A> {
         let lowest = self.numbers.get(&open.to).and_then(|numbers| numbers.open.first()).copied();
         let number = open.message.as_ref().map(|&(own, _)| Number { own, lowest: lowest.unwrap_or(own) });
         let Open { to: member, kind, deadline, .. } = *open;

@@ -54,7 +54,7 @@ pub(super) struct Theirs<A> {
 impl<A: Address> Asker<A> {
     /// Tells how the request ended. Over the connection that it came by, if that is still there.
     pub(super) fn tell(&self, cx: &mut Context<A>, outcome: u8, payload: Bytes) {
-        let content = Content::Reply { member: self.node, id: self.id, outcome, payload };
+        let content = Content::Reply { member: self.node, id: self.id, outcome, payload: payload.into() };
         cx.mail.push(Mail { to: one(self.address.clone()), channel: Channel::Stream, content });
     }
 

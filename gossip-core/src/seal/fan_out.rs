@@ -2,12 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::{BufMut, BytesMut};
 
 use crate::context::Context;
 use crate::identity::Address;
 use crate::outbox::{Recipients, one};
+use crate::payload::Length;
 use crate::transmit::{Channel, Transmit};
 use crate::wire::{Envelope, HEADER, Sealed};
 
@@ -15,12 +17,19 @@ use crate::wire::{Envelope, HEADER, Sealed};
 const KEPT: usize = 64 << 10;
 
 /// A body and those who did not get it yet.
-#[derive(Debug)]
 pub(crate) struct FanOut<A> {
     channel: Channel,
     /// The next one last.
     to: Recipients<A>,
     body: Vec<u8>,
+}
+
+impl<A: fmt::Debug> fmt::Debug for FanOut<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { channel, to, body } = self;
+        let mut out = f.debug_struct("FanOut");
+        out.field("channel", channel).field("to", to).field("body", &Length(body.len())).finish()
+    }
 }
 
 impl<A> Default for FanOut<A> {

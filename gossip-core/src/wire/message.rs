@@ -213,7 +213,7 @@ impl<A> Message<'_, A> {
 }
 
 /// The messages of a body, in order. `None` in place of a message: the rest does not decode.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Messages<'a, A> {
     rest: &'a [u8],
     address: core::marker::PhantomData<fn() -> A>,
