@@ -106,8 +106,8 @@ pub(crate) async fn connections_of_tcp_use_tls_with_client_certificates<R: Runti
 
     let bare = TlsConfig::builder().roots(authority.pem()).build().expect("it is complete");
     let strangers = [start::<R>(config(bare)).await, start::<R>(quick("mutual").stream_only(true)).await];
-    for stranger in &strangers {
-        kept_out(stranger, nodes[0].address().to_string(), "cannot be reached: ").await;
+    for (stranger, why) in strangers.iter().zip(["give this node a certificate", "the peer speaks TLS"]) {
+        kept_out(stranger, nodes[0].address().to_string(), why).await;
     }
     refused(&nodes[0], 1).await;
     converged(&nodes).await;

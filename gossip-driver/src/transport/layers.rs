@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::Carrier;
+#[cfg(feature = "tls")]
+use super::answer;
 #[cfg(feature = "websocket")]
 use super::websocket::{self, Doorway, KeepAlive};
 #[cfg(feature = "tls")]
@@ -107,7 +109,7 @@ impl Layers {
             #[cfg(feature = "websocket")]
             Gate::Mounted => false,
         };
-        let stream = if is_secure { self.tls_server(stream).await? } else { stream };
+        let stream = if is_secure { self.tls_server(runtime, stream).await? } else { stream };
         match gate {
             Gate::Tcp => {
                 let _ = runtime;
@@ -142,9 +144,15 @@ impl Layers {
     }
 
     #[cfg(feature = "tls")]
-    async fn tls_server<S: super::Bytewise>(&self, stream: Carrier<S>) -> io::Result<Carrier<S>> {
+    async fn tls_server<R: Runtime>(&self, runtime: &R, stream: Carrier<R::Stream>) -> io::Result<Carrier<R::Stream>> {
         let Some(tls) = &self.tls else { return Err(lacking("this node has no TLS configuration")) };
-        Ok(Carrier::Boxed(Box::new(tls.server(stream).await?)))
+        match tls.accept(stream).await {
+            Ok(stream) => Ok(Carrier::Boxed(Box::new(stream))),
+            Err((error, mut stream)) => {
+                answer::linger(runtime, &mut stream).await;
+                Err(error.into())
+            }
+        }
     }
 
     #[cfg(not(feature = "tls"))]
@@ -161,7 +169,11 @@ impl Layers {
 
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unused_async, reason = "it stands in for what has to wait")]
-    async fn tls_server<S>(&self, _stream: Carrier<S>) -> io::Result<Carrier<S>> {
+    async fn tls_server<R: Runtime>(
+        &self,
+        _runtime: &R,
+        _stream: Carrier<R::Stream>,
+    ) -> io::Result<Carrier<R::Stream>> {
         Err(lacking("TLS needs the feature \"tls\""))
     }
 }
