@@ -77,7 +77,7 @@ impl Layers {
         to: &NodeAddress,
     ) -> io::Result<Carrier<R::Stream>> {
         let (host, is_secure) = match to {
-            NodeAddress::Web(web) => (web.host().to_owned(), web.is_secure()),
+            NodeAddress::Web(web) => (web.certificate_name().to_owned(), web.is_secure()),
             to => (to.socket_address().map(|address| address.ip().to_string()).unwrap_or_default(), self.has_tcp_tls()),
         };
         let stream = if is_secure { self.tls_client(stream, &host).await? } else { stream };
