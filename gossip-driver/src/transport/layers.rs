@@ -138,7 +138,10 @@ impl Layers {
     #[cfg(feature = "tls")]
     async fn tls_client<S: super::Bytewise>(&self, stream: Carrier<S>, host: &str) -> io::Result<Carrier<S>> {
         let Some(tls) = &self.tls else {
-            return Err(lacking("this node has no TLS configuration; set tls to dial wss:// addresses"));
+            return Err(lacking(
+                "this node has no TLS configuration, which it needs to dial wss:// addresses: set tls (--tls-ca on the \
+                 command line)",
+            ));
         };
         Ok(Carrier::Boxed(Box::new(tls.client(stream, host).await?)))
     }
