@@ -62,7 +62,8 @@ The agent prints its id, addresses and control address to stdout, and logs to st
 the cluster and exit; a second one stops it at once. Seeds (--join) that cannot be reached are retried for ever.
 
 Addresses are written ip:port, [v6]:port, host:port, or a host or ip alone with the default port 7979; tcp:// before
-one means a node without UDP. Nodes behind WebSocket have a URL, ws://host/path or wss://host/path.
+one means a node without UDP. Nodes behind WebSocket have a URL, ws://host/path or wss://host/path. The SRV records of a
+service say where its nodes are: srv+_gossip._tcp.example, or srv+wss://_gossip._tcp.example/path behind WebSocket.
 
 The configuration file is TOML. Its keys are the options of this command with underscores for dashes, and the tables
 [meta], [protocol] and [transport] for metadata, timing and limits. The command line wins over the file.
@@ -242,7 +243,7 @@ pub(crate) struct AgentArgs {
     /// Listen nowhere: reach others, and be reached, over connections that this node opens.
     #[arg(long, conflicts_with_all = ["bind", "advertise"])]
     pub(crate) dial_only: bool,
-    /// Address of a node to join through, a seed: HOST, HOST:PORT, or srv+NAME for a service; may be repeated.
+    /// Address of a node to join through, a seed: HOST, HOST:PORT, a URL, or srv+NAME for a service; may be repeated.
     #[arg(long, value_name = "ADDR")]
     pub(crate) join: Vec<String>,
     /// Name shown in member lists; stored as the metadata key `name`.

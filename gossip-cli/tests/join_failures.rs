@@ -96,6 +96,7 @@ fn each_reason_is_told_from_the_others() {
         format!("{curt}: no answer in time: the peer closed the connection without an answer"),
     ];
     assert!(ends.iter().all(|end| err.contains(end)), "{err}");
+    fails(&Agent::start(&[]), &valid, 1, &["cannot be reached: ", "no TLS configuration", "--tls-ca"]);
     fails(&agent, "name.invalid:1", 1, &["cannot be resolved"]);
     for (address, part) in [("ws:///gossip", "the host is missing"), ("ftp://node.example", "do not begin with")] {
         fails(&agent, address, 2, &[part]);

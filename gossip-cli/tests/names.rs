@@ -73,6 +73,13 @@ fn find_each_other(resolv_conf: &str) {
         agent.sees(&first.id, "alive", SOON);
     }
 
+    let web = Agent::start(&["--ws-listen", "ws://127.0.0.1:0/gossip", "--join", &first.address]);
+    let url = web.process.line(SOON).expect("the agent says where it listens");
+    let number = url.trim_end_matches("/gossip").rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    server.services("_web._tcp.example.test", LONG, &[(1, 1, number.expect("it has a port"), "one.example.test")]);
+    let by_web = Agent::start(&["--join", "srv+ws://_web._tcp.example.test/gossip"]);
+    by_web.sees(&web.id, "alive", SOON);
+
     server.services("_portless._tcp.example.test", LONG, &[(1, 1, 0, "one.example.test")]);
     for (name, parts) in [
         ("srv+_portless._tcp.example.test", ["_portless._tcp.example.test", "has port 0, where nobody can listen"]),

@@ -16,7 +16,10 @@ const SERVICE: &str = "srv+";
 /// A host and a port, as written: `10.0.0.1:7979`, `[fd00::1]:7979`, `host.example:7979`, or any of the hosts alone,
 /// which means port [`DEFAULT_PORT`]. An IPv6 address with a port needs its brackets. With `tcp://` before it, it is
 /// that of a node that is reached by connections alone. Or a URL, `ws://host/path` or `wss://host/path`. Or `srv+` and
-/// the name of a service, as in `srv+_gossip._tcp.example`, whose SRV records name hosts and ports.
+/// the name of a service, as in `srv+_gossip._tcp.example`, whose SRV records name hosts and ports; with the URL of a
+/// WebSocket, as in `srv+wss://_gossip._tcp.example/path`, these take the place of the name in the URL. Certificates must
+/// then be for the domain of the service, `example` here, which is what was written: the names of hosts come from DNS,
+/// which proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     text: String,
@@ -24,6 +27,8 @@ pub struct Endpoint {
     is_stream: bool,
     /// The whole, if it is the URL of a WebSocket.
     web: Option<WebAddress>,
+    /// The URL that holds the name of a service in the place of a host.
+    offered: Option<WebAddress>,
     host: Host,
     port: Option<u16>,
 }
@@ -71,6 +76,12 @@ pub enum AddressProblem {
     /// What follows `srv+` is not the name of a service.
     #[error("expected srv+ and the name of a service, as in srv+_gossip._tcp.example; its SRV records tell the ports")]
     Service,
+    /// What follows `srv+` is a URL, but not that of a service.
+    #[error(
+        "expected srv+, ws:// or wss://, and the name of a service without a port, as in \
+         srv+wss://_gossip._tcp.example/path; its SRV records tell hosts and ports"
+    )]
+    WebService,
     /// Something else than an address of this machine, where sockets are to be bound: how it begins.
     #[error(
         "no socket can be bound to what begins with {0:?}; write ip:port, host:port or :port here, and {place}",
@@ -121,6 +132,12 @@ impl Endpoint {
     /// The URL, if it is that of a WebSocket.
     pub fn as_web_address(&self) -> Option<&WebAddress> {
         self.web.as_ref()
+    }
+
+    /// The URL in which the name of a service stands for the host, and the domain of that service.
+    pub(crate) fn offered(&self) -> Option<(&WebAddress, &str)> {
+        let url = self.offered.as_ref()?;
+        Some((url, domain_of(url.host())?))
     }
 
     /// The node's address, if the host was written as an address and needs no lookup, or as a URL, whose host is looked up
@@ -182,7 +199,7 @@ impl From<WebAddress> for Endpoint {
     fn from(web: WebAddress) -> Self {
         let host = web.host().parse().map_or_else(|_| Host::Name(web.host().to_owned()), Host::Ip);
         let (text, port) = (web.as_str().to_owned(), Some(web.port()));
-        Self { text, is_stream: false, web: Some(web), host, port }
+        Self { text, is_stream: false, web: Some(web), offered: None, host, port }
     }
 }
 
@@ -195,12 +212,22 @@ impl FromStr for Endpoint {
             return Ok(Self { text: text.to_owned(), ..text.parse::<WebAddress>()?.into() });
         }
         let service = text.strip_prefix(SERVICE);
+        if let Some(url) = service.filter(|url| WebAddress::is_meant_by(url)) {
+            return parse_web_service(text, url).map_err(|problem| AddressError { given: text.to_owned(), problem });
+        }
         let rest = service.unwrap_or(text);
         let stream = rest.strip_prefix(STREAM);
         let rest = stream.unwrap_or(rest);
         let parsed = if service.is_some() { parse_service(rest) } else { parse(rest) };
         parsed
-            .map(|(host, port)| Self { text: text.to_owned(), is_stream: stream.is_some(), web: None, host, port })
+            .map(|(host, port)| Self {
+                text: text.to_owned(),
+                is_stream: stream.is_some(),
+                web: None,
+                offered: None,
+                host,
+                port,
+            })
             .map_err(|problem| AddressError { given: text.to_owned(), problem })
     }
 }
@@ -261,6 +288,26 @@ fn parse_service(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {
         Err(problem @ (AddressProblem::Character(_) | AddressProblem::Unsupported(_))) => Err(problem),
         _ => Err(AddressProblem::Service),
     }
+}
+
+/// A service whose hosts are reached by WebSocket.
+fn parse_web_service(text: &str, url: &str) -> Result<Endpoint, AddressProblem> {
+    let url: WebAddress = url.parse().map_err(|error: AddressError| error.problem)?;
+    let name = url.host().to_owned();
+    if url.has_port() || name.parse::<IpAddr>().is_ok() || domain_of(&name).is_none() {
+        return Err(AddressProblem::WebService);
+    }
+    let host = Host::Service(name);
+    Ok(Endpoint { text: text.to_owned(), is_stream: false, web: None, offered: Some(url), host, port: None })
+}
+
+/// The domain of a service: what follows the labels that say what it is.
+fn domain_of(service: &str) -> Option<&str> {
+    let mut domain = service.trim_end_matches('.');
+    while domain.starts_with('_') {
+        domain = domain.split_once('.')?.1;
+    }
+    Some(domain).filter(|domain| !domain.is_empty())
 }
 
 fn parse_bracketed(rest: &str) -> Result<(Host, Option<u16>), AddressProblem> {
@@ -373,7 +420,26 @@ mod tests {
         assert_eq!(problem("srv+srv+name"), AddressProblem::Character('+'));
         assert_eq!(problem("ftp://name"), AddressProblem::Unsupported("ftp://".to_owned()));
         assert_eq!(problem("ws:///path"), AddressProblem::NoHost);
-        assert_eq!(problem("srv+wss://name"), AddressProblem::Unsupported("wss://".to_owned()));
+        for text in ["srv+wss://name:1/", "srv+ws://10.0.0.1/", "srv+wss://[::1]/", "srv+wss://_gossip._tcp/"] {
+            assert_eq!(problem(text), AddressProblem::WebService, "{text}");
+        }
+        assert_eq!(problem("srv+wss:///path"), AddressProblem::NoHost);
+        assert_eq!(problem("srv+http://name"), AddressProblem::Unsupported("http://".to_owned()));
+    }
+
+    #[test]
+    fn a_service_behind_websocket_keeps_its_path_and_is_proved_by_its_domain() {
+        for (text, name, domain) in [
+            ("srv+wss://_gossip._tcp.Example/Path", "_gossip._tcp.example", "example"),
+            ("srv+ws://nodes.example.", "nodes.example.", "nodes.example"),
+        ] {
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!(*endpoint.host(), Host::Service(name.to_owned()), "{text}");
+            let (url, found) = endpoint.offered().unwrap();
+            assert_eq!((found, url.is_secure()), (domain, text.starts_with("srv+wss")), "{text}");
+            assert_eq!((endpoint.as_node_address(), endpoint.as_web_address()), (None, None));
+            assert_eq!(Endpoint::parse_advertise(text).unwrap_err().problem, AddressProblem::NotOne);
+        }
     }
 
     #[test]

@@ -49,6 +49,24 @@ pub(crate) enum FrameError {
     Oversized { length: usize, limit: usize },
     #[error("a message of {length} bytes was announced, none is shorter than {shortest}")]
     Undersized { length: usize, shortest: usize },
+    #[error("{0}")]
+    Foreign(Foreign),
+}
+
+/// Another protocol, by how its streams begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Foreign {
+    #[error(
+        "the peer sends a request of HTTP to a port for gossip and was told so; a ws:// URL needs a listener for \
+         WebSocket (web_listen, --ws-listen)"
+    )]
+    Request,
+    #[error("an HTTP server answers there, no gossip port; correct the address, or write the ws:// URL of the node")]
+    Answer,
+    #[error(
+        "the peer speaks TLS, this node does not on such connections; use it at both (tcp_tls, --tcp-tls), or at none"
+    )]
+    Tls,
 }
 
 /// Puts messages together from pieces of any size.
@@ -59,6 +77,8 @@ pub(crate) struct FrameReader {
     limit: usize,
     prefix: [u8; PREFIX],
     prefix_filled: usize,
+    /// Nothing was whole yet: what comes may be another protocol.
+    is_first: bool,
     kind: Kind,
     /// Length of the message under way, once known.
     length: usize,
@@ -72,7 +92,8 @@ impl FrameReader {
     /// Reads messages of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         let (prefix, start) = ([0; PREFIX], [0; START]);
-        Self { limit, prefix, prefix_filled: 0, kind: Kind::Message, length: 0, start, body: Vec::new(), filled: 0 }
+        let (kind, body) = (Kind::Message, Vec::new());
+        Self { limit, prefix, prefix_filled: 0, is_first: true, kind, length: 0, start, body, filled: 0 }
     }
 
     /// Where the next bytes of the stream belong; never empty. Tell with [`filled`](Self::filled) how many were put
@@ -124,6 +145,7 @@ impl FrameReader {
         let length = std::mem::take(&mut self.length);
         self.prefix_filled = 0;
         self.filled = 0;
+        self.is_first = false;
         let body = std::mem::take(&mut self.body);
         let bytes = if length <= START { self.start[..length].to_vec() } else { body };
         Ok(Some(Frame { kind: self.kind, bytes }))
@@ -139,7 +161,8 @@ impl FrameReader {
         };
         let length = usize::try_from(prefix & ((1 << LENGTH_BITS) - 1)).unwrap_or(usize::MAX);
         if length > limit {
-            return Err(FrameError::Oversized { length, limit });
+            let foreign = if self.is_first { Foreign::begun_by(self.prefix) } else { None };
+            return Err(foreign.map_or(FrameError::Oversized { length, limit }, FrameError::Foreign));
         }
         if length < shortest { Err(FrameError::Undersized { length, shortest }) } else { Ok((kind, length)) }
     }
@@ -147,6 +170,21 @@ impl FrameReader {
     /// Whether a message has begun and is not complete: if the stream ends now, it was cut off.
     pub(crate) fn is_in_message(&self) -> bool {
         self.prefix_filled > 0
+    }
+}
+
+impl Foreign {
+    /// What begins like this. As the prefix of a frame it would be longer than any.
+    fn begun_by(prefix: [u8; PREFIX]) -> Option<Self> {
+        match &prefix {
+            b"GET " | b"HEAD" | b"POST" | b"PUT " | b"DELE" | b"CONN" | b"OPTI" | b"TRAC" | b"PATC" | b"PRI " => {
+                Some(Self::Request)
+            }
+            b"HTTP" => Some(Self::Answer),
+            // A handshake, or an alert.
+            [0x16 | 0x15, 3, 0..=4, _] => Some(Self::Tls),
+            _ => None,
+        }
     }
 }
 
@@ -299,6 +337,28 @@ mod tests {
         assert_eq!(reader.capacity(), 0);
         assert_eq!(read_in(&mut reader, &[0; START], LIMIT), Ok(vec![]));
         assert_eq!(reader.capacity(), 2 * START);
+    }
+
+    #[test]
+    fn other_protocols_are_known_by_how_they_begin_and_only_there() {
+        let message = [7; SHORTEST];
+        // No message is so long, whatever the limit.
+        for (bytes, foreign) in [
+            (&b"GET / HTTP/1.1\r\n"[..], Foreign::Request),
+            (b"POST /x HTTP/1.1\r\n", Foreign::Request),
+            (b"PRI * HTTP/2.0\r\n", Foreign::Request),
+            (b"HTTP/1.1 400 Bad Request\r\n", Foreign::Answer),
+            (&[0x16, 3, 1, 2, 0, 1], Foreign::Tls),
+            (&[0x15, 3, 3, 0, 2, 2, 10], Foreign::Tls),
+        ] {
+            let mut reader = FrameReader::new(64 << 20);
+            assert_eq!(read_in(&mut reader, bytes, 3), Err(FrameError::Foreign(foreign)));
+            let mut reader = FrameReader::new(64 << 20);
+            assert_eq!(read_in(&mut reader, &framed(&message), LIMIT), Ok(vec![message.to_vec()]));
+            assert!(matches!(read_in(&mut reader, bytes, LIMIT), Err(FrameError::Oversized { .. })));
+        }
+        let mut reader = FrameReader::new(LIMIT);
+        assert!(matches!(read_in(&mut reader, &[0x16, 0, 0, 0], LIMIT), Err(FrameError::Oversized { .. })));
     }
 
     proptest! {

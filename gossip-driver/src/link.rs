@@ -19,10 +19,10 @@ use tracing::error;
 
 use crate::NodeAddress;
 use crate::callback::text_of;
-use crate::framing::{Frame, FrameError, FrameReader, FrameWriter};
+use crate::framing::{Foreign, Frame, FrameError, FrameReader, FrameWriter};
 use crate::queue::{Budget, Level, Queued, Reservation};
 use crate::runtime::{Patience, Runtime, within};
-use crate::transport::{Carrier, Gate, Transport};
+use crate::transport::{Carrier, Gate, Transport, answer};
 
 /// How many times as long as a peer may pause within a message it may take for the whole: one that sends a byte now and
 /// then would else hold the memory of its message for ever.
@@ -146,9 +146,20 @@ async fn until_killed<R: Runtime>(
     }
 }
 
-/// Reads and writes until both directions are closed or one breaks.
+/// Reads and writes until both directions are closed or one breaks. A request of HTTP is answered as such.
 async fn converse<R: Runtime>(stream: Carrier<R::Stream>, wires: &Wires<R>) -> End {
-    let (read, write) = stream.split();
+    let (mut read, mut write) = stream.split();
+    let end = exchange(&mut read, &mut write, wires).await;
+    if matches!(end, End::Broken { error: LinkError::Frame(FrameError::Foreign(Foreign::Request)), .. })
+        && let Ok(mut stream) = read.reunite(write)
+    {
+        let reason = "This is a gossip port: it does not speak HTTP.";
+        answer::refuse(&wires.transport.runtime, &mut stream, "400 Bad Request", &[], reason).await;
+    }
+    end
+}
+
+async fn exchange<R: Runtime>(read: impl AsyncRead + Unpin, write: impl AsyncWrite + Unpin, wires: &Wires<R>) -> End {
     let mut frames = FrameWriter::new();
     let reader = pin!(read_all(read, wires));
     let writer = pin!(write_all(write, &mut frames, wires));

@@ -9,7 +9,6 @@ mod relay;
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::fmt;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,10 +19,9 @@ use bytes::Bytes;
 use futures_channel::oneshot;
 use gossip_core::NodeId;
 use smallvec::SmallVec;
-use tracing::{debug, warn};
+use tracing::debug;
 
-use crate::framing::FrameError;
-use crate::link::{self, End, Limits, LinkError, LinkId, News, Origin, Wires};
+use crate::link::{self, End, Limits, LinkId, News, Origin, Wires};
 use crate::queue::{Budget, Level, Overflow, Queued};
 use crate::runtime::Runtime;
 use crate::stats::{Counter, Counters, Gauges};
@@ -32,15 +30,13 @@ use crate::{Config, NodeAddress};
 
 use answers::{Awaited, Owed};
 use crowd::Crowd;
+use fate::Complaints;
 use keeping::Keeping;
 
 pub(crate) use relay::{Inner, Parcel};
 
 /// Bytes that may wait for a peer for a datagram to join them: behind more it would come too late.
 const DATAGRAM_ROOM: usize = 128 << 10;
-
-/// Time between warnings of connections that could not be made.
-const COMPLAINTS: Duration = Duration::from_secs(10);
 
 /// The connections of a node, as its task sees them.
 pub(crate) struct Links<R: Runtime> {
@@ -66,8 +62,7 @@ pub(crate) struct Links<R: Runtime> {
     incoming: usize,
     outgoing: usize,
     last_id: u64,
-    /// When the log was last warned of a connection that could not be made.
-    complained: Option<Instant>,
+    complaints: Complaints,
     /// No link has been idle for too long before this.
     next_sweep: Option<Instant>,
 }
@@ -165,7 +160,7 @@ impl<R: Runtime> Links<R> {
             incoming: 0,
             outgoing: 0,
             last_id: 0,
-            complained: None,
+            complaints: Complaints::default(),
             next_sweep: None,
         }
     }
@@ -375,12 +370,12 @@ impl<R: Runtime> Links<R> {
             End::NotOpened(error) => {
                 let is_dial = link.direction == Direction::Outgoing;
                 self.counters.count(if is_dial { Counter::DialFailures } else { Counter::HandshakeFailures });
-                self.complain(now, &link.peer, is_dial, error);
+                self.complain(now, &link, error);
                 is_dial
             }
             End::Broken { error, unsent } => {
                 self.count_breakage(error, was_unproven);
-                debug!(peer = %link.peer, %error, incoming = link.direction == Direction::Incoming, "a connection broke");
+                self.complain(now, &link, error);
                 // What was written shortly before may not have arrived either.
                 *unsent || link.sent.is_some_and(|at| now.saturating_duration_since(at) < self.settings.doubtful)
             }
@@ -388,32 +383,6 @@ impl<R: Runtime> Links<R> {
         let mut lost: SmallVec<_> = link.addresses().filter(|to| is_doubtful || self.has_lost_answers(to)).collect();
         lost.extend(self.no_relay_any_more(&link.peer.address));
         lost
-    }
-
-    /// What configuration can mend is told to those who do not look for it, but not so often that strangers fill the log.
-    fn complain(&mut self, now: Instant, peer: &Peer, is_dial: bool, error: &std::io::Error) {
-        let is_recent = |at: Instant| now.saturating_duration_since(at) < COMPLAINTS;
-        let is_known = matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::Unsupported);
-        if !is_known || self.complained.is_some_and(is_recent) {
-            debug!(%peer, %error, incoming = !is_dial, "a connection could not be made");
-            return;
-        }
-        self.complained = Some(now);
-        warn!(%peer, %error, incoming = !is_dial, "a connection could not be made");
-    }
-
-    fn count_breakage(&self, error: &LinkError, was_unproven: bool) {
-        self.counters.count(Counter::LinksBroken);
-        self.counters.count(match error {
-            LinkError::Frame(FrameError::Oversized { .. }) => Counter::FramesOversized,
-            LinkError::Frame(FrameError::Undersized { .. }) => Counter::FramesUndersized,
-            LinkError::Truncated => Counter::FramesTruncated,
-            LinkError::ReadTimeout if was_unproven => Counter::FirstFrameTimeouts,
-            LinkError::ReadTimeout => Counter::ReadTimeouts,
-            LinkError::WriteTimeout => Counter::WriteTimeouts,
-            LinkError::ReceiveQueue => Counter::ReceiveQueueOverflows,
-            LinkError::Io(_) | LinkError::Panicked => return,
-        });
     }
 
     /// When [`sweep`](Self::sweep) has something to do.

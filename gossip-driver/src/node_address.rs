@@ -50,6 +50,14 @@ impl NodeAddress {
         matches!(self, Self::Socket(_))
     }
 
+    /// Whether both lead to the same place, by whatever name it proves itself there.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Web(one), Self::Web(other)) => one.as_str() == other.as_str(),
+            (one, other) => one == other,
+        }
+    }
+
     /// Whether a connection can be opened to it.
     pub fn can_be_dialled(&self) -> bool {
         !matches!(self, Self::DialOnly(_) | Self::Accepted(_))

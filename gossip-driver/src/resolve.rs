@@ -18,7 +18,7 @@ use crate::address::Host;
 use crate::callback::text_of;
 use crate::runtime::{Runtime, within};
 use crate::service::{self, Service};
-use crate::{Config, Endpoint, NodeAddress, ResolveError};
+use crate::{Config, Endpoint, NodeAddress, ResolveError, WebAddress};
 
 /// Most addresses of one name that are used.
 const MOST: usize = 256;
@@ -138,6 +138,9 @@ impl<R: Runtime> Lookup<R> {
             let addresses = vec![NodeAddress::Web(address.clone())];
             return Ok(Found { addresses, holds: None, is_partial: false });
         }
+        if let (Some((url, domain)), Host::Service(name)) = (endpoint.offered(), endpoint.host()) {
+            return self.bounded(name, Box::pin(self.service_urls(name, url, domain))).await;
+        }
         let Found { addresses, holds, is_partial } = self.resolve(endpoint).await?;
         let addresses = addresses.into_iter().map(|address| endpoint.node_address(address)).collect();
         Ok(Found { addresses, holds, is_partial })
@@ -152,7 +155,6 @@ impl<R: Runtime> Lookup<R> {
             }
             Host::Name(name) | Host::Service(name) => name,
         };
-        let failed = |reason: String| ResolveError { name: name.clone(), reason };
         // Apart, because whatever waits for a name would otherwise be as large as this.
         let work = Box::pin(async {
             match endpoint.host() {
@@ -160,6 +162,16 @@ impl<R: Runtime> Lookup<R> {
                 _ => self.addresses(name, endpoint.port()).await,
             }
         });
+        self.bounded(name, work).await
+    }
+
+    /// Bounds what a resolver does, in time and in what it finds.
+    async fn bounded<A>(
+        &self,
+        name: &str,
+        work: impl Future<Output = io::Result<Found<A>>>,
+    ) -> Result<Found<A>, ResolveError> {
+        let failed = |reason: String| ResolveError { name: name.to_owned(), reason };
         // The resolver may be the application's.
         let work = AssertUnwindSafe(work).catch_unwind();
         let mut found = match within(&self.runtime, self.timeout, work).await {
@@ -191,6 +203,31 @@ impl<R: Runtime> Lookup<R> {
             ));
         }
         Ok(Found { addresses, holds: ttl, is_partial: false })
+    }
+
+    /// The URLs of those that offer a service by WebSocket. Their hosts are looked up when they are connected to.
+    async fn service_urls(&self, name: &str, url: &WebAddress, domain: &str) -> io::Result<Found<NodeAddress>> {
+        let Resolved { found, ttl } = self.resolver.services(name).await?;
+        let mut all = Found { addresses: Vec::new(), holds: ttl, is_partial: false };
+        let mut first_error = None;
+        for Service { target, port, .. } in service::usable(name, found)? {
+            match url.offered(domain, &target, port) {
+                Ok(url) => {
+                    let address = NodeAddress::Web(url);
+                    if !all.addresses.contains(&address) {
+                        all.addresses.push(address);
+                    }
+                }
+                Err(error) => {
+                    warn!(service = %name, %target, %error, "left out an SRV record whose target is no host in a URL");
+                    first_error.get_or_insert_with(|| format!("its SRV record leads to {target}: {error}"));
+                }
+            }
+        }
+        match first_error {
+            Some(error) if all.addresses.is_empty() => Err(io::Error::other(error)),
+            _ => Ok(all),
+        }
     }
 
     /// The addresses of those that offer a service, with the shortest time to live of all that was asked.

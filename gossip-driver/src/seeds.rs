@@ -231,7 +231,7 @@ impl<R: Runtime> Keeper<R> {
         let own = [*bound, advertised.socket_address()];
         for address in self.seeds.iter().flat_map(|seed| &seed.addresses) {
             let socket = address.socket_address();
-            let is_own = address == advertised || socket.is_some() && own.contains(&socket);
+            let is_own = address.is_where(advertised) || socket.is_some() && own.contains(&socket);
             if let (Some(bound), Some(socket)) = (bound, socket)
                 && !reachable_from(*bound, socket)
             {

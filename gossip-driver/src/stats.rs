@@ -80,7 +80,7 @@ counters! {
     FramesUndersized = "frames_undersized",
     /// Connections that ended in the middle of a message.
     FramesTruncated = "frames_truncated",
-    /// Connections closed because the protocol could make nothing of what came.
+    /// Connections closed because the protocol could make nothing of what came, or it was another one.
     LinksRejected = "links_rejected",
     /// Names of seeds that could not be resolved.
     ResolveFailures = "resolve_failures",

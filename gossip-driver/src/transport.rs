@@ -1,7 +1,6 @@
 //! What carries the bytes of connections: sockets of the runtime, or streams that the application opens and accepts.
 
-#[cfg(any(feature = "tls", feature = "websocket"))]
-mod answer;
+pub(crate) mod answer;
 mod layers;
 mod stream;
 #[cfg(test)]

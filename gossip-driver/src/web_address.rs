@@ -15,7 +15,11 @@ pub const WEB_KEY: &str = "gossip.web";
 ///
 /// The scheme and the host are kept in lower case, so that two spellings of one place compare as equal.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WebAddress(Arc<str>);
+pub struct WebAddress {
+    url: Arc<str>,
+    /// The domain whose SRV record led here. It does not travel.
+    domain: Option<Arc<str>>,
+}
 
 impl WebAddress {
     /// Longest URL, in bytes.
@@ -52,12 +56,42 @@ impl WebAddress {
 
     /// The URL.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.url
     }
 
     /// Whether the connection is over TLS: `wss`.
     pub fn is_secure(&self) -> bool {
-        self.0.starts_with("wss:")
+        self.url.starts_with("wss:")
+    }
+
+    /// The same path where an SRV record of `domain` says that it is offered.
+    pub(crate) fn offered(&self, domain: &str, target: &str, port: u16) -> Result<Self, AddressError> {
+        let scheme = if self.is_secure() { "wss" } else { "ws" };
+        let (_, _, rest) = split_url(&self.url).unwrap_or_default();
+        let url: Self = format!("{scheme}://{}:{port}{rest}", target.trim_end_matches('.')).parse()?;
+        Ok(Self { domain: Some(domain.into()), ..url })
+    }
+
+    /// The name that the certificate must be for: the host, or the domain whose SRV record led to it. Of the latter only
+    /// the domain comes from somebody who is trusted; whoever can forge an answer of DNS can name any host (RFC 6125,
+    /// section 6.2.1).
+    pub fn certificate_name(&self) -> &str {
+        self.domain.as_deref().unwrap_or_else(|| self.host())
+    }
+
+    /// What a request says that it is for: the name that the certificate is for as well, as HTTP demands.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn host_header(&self) -> String {
+        match (&self.domain, self.authority().1) {
+            (Some(domain), Some(port)) => format!("{domain}:{port}"),
+            (Some(domain), None) => domain.to_string(),
+            (None, _) => self.authority_text().to_owned(),
+        }
+    }
+
+    /// Whether a port is written.
+    pub(crate) fn has_port(&self) -> bool {
+        self.authority().1.is_some()
     }
 
     /// The host: a name, or an IP address without brackets.
@@ -76,7 +110,7 @@ impl WebAddress {
     /// The path and the query, as HTTP asks for them.
     #[cfg(feature = "websocket")]
     pub(crate) fn target(&self) -> String {
-        match split_url(&self.0).map_or("", |(_, _, rest)| rest) {
+        match split_url(&self.url).map_or("", |(_, _, rest)| rest) {
             rest if rest.starts_with('/') => rest.to_owned(),
             rest => format!("/{rest}"),
         }
@@ -98,7 +132,7 @@ impl WebAddress {
 
     /// Host and port as they are written, in one.
     pub(crate) fn authority_text(&self) -> &str {
-        split_url(&self.0).map_or("", |(_, authority, _)| authority)
+        split_url(&self.url).map_or("", |(_, authority, _)| authority)
     }
 
     /// Host and port as they are written.
@@ -109,13 +143,13 @@ impl WebAddress {
 
 impl fmt::Display for WebAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.url)
     }
 }
 
 impl fmt::Debug for WebAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.url)
     }
 }
 
@@ -155,7 +189,7 @@ fn checked(text: &str, may_be_any_port: bool) -> Result<WebAddress, AddressProbl
     }
     let mut url = format!("{scheme}://{authority}").to_ascii_lowercase();
     url.push_str(rest);
-    Ok(WebAddress(url.into()))
+    Ok(WebAddress { url: url.into(), domain: None })
 }
 
 /// The scheme, the host with its port, and what follows.
@@ -188,6 +222,18 @@ mod tests {
         assert_eq!(parts("ws://10.0.0.1:8080/a:9"), ("10.0.0.1".to_owned(), 8080, false));
         assert_eq!(parts("wss://[fd00::1]:1/x"), ("fd00::1".to_owned(), 1, true));
         assert_eq!(parts("wss://[fd00::1]?x=1"), ("fd00::1".to_owned(), 443, true));
+    }
+
+    #[test]
+    fn what_a_service_offers_is_proved_by_the_domain_that_was_asked() {
+        let asked: WebAddress = "wss://_gossip._tcp.example/path?x=1".parse().unwrap();
+        let offered = asked.offered("example", "node-1.elsewhere.", 8443).unwrap();
+        assert_eq!(offered.as_str(), "wss://node-1.elsewhere:8443/path?x=1");
+        assert_eq!((offered.host(), offered.certificate_name()), ("node-1.elsewhere", "example"));
+        let same: WebAddress = offered.as_str().parse().unwrap();
+        assert_eq!(same.certificate_name(), "node-1.elsewhere");
+        assert_ne!(same, offered, "connections that are proved by another name are others");
+        assert!(asked.offered("example", "no host", 1).is_err());
     }
 
     #[test]

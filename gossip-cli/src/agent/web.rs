@@ -64,5 +64,6 @@ fn tls(config: &Config, settings: &Settings) -> Result<Option<TlsConfig>, Failur
 }
 
 fn is_secure(url: &str) -> bool {
-    url.trim_start().to_ascii_lowercase().starts_with("wss:")
+    let url = url.trim_start().to_ascii_lowercase();
+    url.starts_with("wss:") || url.starts_with("srv+wss:")
 }

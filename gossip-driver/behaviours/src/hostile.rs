@@ -73,11 +73,21 @@ pub(crate) async fn frames_that_cannot_be_are_counted_by_what_is_wrong_with_them
     drop(cut);
     counted(&nodes[0], Counter::FramesTruncated, 1).await;
 
+    // Other protocols.
+    let mut web = connection::<R>(address).await;
+    web.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("the node takes a few bytes");
+    let mut answer = String::new();
+    within("an answer", web.read_to_string(&mut answer)).await.expect("it is whole");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with('\n'), "{answer}");
+    drop(web);
+    is_closed_after::<R>(address, &[0x16, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]).await;
+    counted(&nodes[0], Counter::LinksRejected, 2).await;
+
     // A whole frame of a plausible length that is no packet.
     let mut garbage = vec![0, 0, 0, 100];
     garbage.extend_from_slice(&[0xa5; 100]);
     is_closed_after::<R>(address, &garbage).await;
-    counted(&nodes[0], Counter::LinksRejected, 1).await;
+    counted(&nodes[0], Counter::LinksRejected, 3).await;
     converged(&nodes).await;
     stop(nodes).await;
 }

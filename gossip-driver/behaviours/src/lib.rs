@@ -29,6 +29,7 @@ mod metadata;
 mod mixing;
 pub mod name_server;
 mod naming;
+mod offering;
 mod payloads;
 mod refusing;
 mod requests;
@@ -162,6 +163,10 @@ macro_rules! behaviours {
                 each_name_that_leads_nowhere_is_told_from_the_others,
                 a_server_that_is_silent_or_talks_nonsense_is_named,
                 a_server_that_is_silent_does_not_hide_one_that_answers,
+            }
+            offering {
+                a_service_leads_to_nodes_behind_websocket_at_its_path,
+                a_service_over_tls_is_proved_by_the_domain_that_was_asked,
             }
             payloads {
                 nodes_with_a_codec_of_their_own_understand_each_other_and_others_say_which_it_is,

@@ -160,6 +160,12 @@ pub(crate) async fn each_name_that_leads_nowhere_is_told_from_the_others<R: Runt
         ("_closed._tcp.example.test", ["does not have an address", &*at]),
         ("srv+host.example.test", ["does not have an SRV record", &*at]),
         ("srv+_portless._tcp.example.test", ["SRV record for host.example.test. has port 0", "write the node's port"]),
+        (
+            "srv+ws://_portless._tcp.example.test/x",
+            ["record for host.example.test. has port 0", "write the node's port"],
+        ),
+        ("srv+wss://nobody.example.test/", ["no such name", &*at]),
+        ("srv+ws://host.example.test:80/", ["the name of a service without a port", "srv+wss://_gossip._tcp.example"]),
         ("srv+_closed._tcp.example.test", ["not available", "write another name"]),
         ("srv+_astray._tcp.example.test", ["leads to nobody.example.test.", "no such name"]),
         ("round.example.test", ["round.example.test: cannot be resolved", &*at]),

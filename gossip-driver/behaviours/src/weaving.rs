@@ -34,8 +34,14 @@ impl Authority {
 
     /// Settings with a certificate of this authority for the loopback address, valid until that year, and trust in it.
     fn node(&self, until: i32) -> TlsBuilder {
+        self.named(&["127.0.0.1"], until)
+    }
+
+    /// The same with a certificate for these names and addresses.
+    fn named(&self, names: &[&str], until: i32) -> TlsBuilder {
         let key = KeyPair::generate().expect("there is randomness");
-        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).expect("it is an address");
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).expect("they are names and addresses");
         (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(until, 1, 1));
         let certificate = params.signed_by(&key, &self.0).expect("it can be signed");
         let (chain, key) = (Pem::text(certificate.pem()), Pem::text(key.serialize_pem()));
@@ -44,6 +50,10 @@ impl Authority {
 
     pub(crate) fn valid(&self) -> TlsConfig {
         self.node(2_100).build().expect("it is complete")
+    }
+
+    pub(crate) fn valid_for(&self, names: &[&str]) -> TlsConfig {
+        self.named(names, 2_100).build().expect("it is complete")
     }
 }
 
@@ -166,8 +176,8 @@ pub(crate) async fn connections_of_tcp_use_tls_with_client_certificates<R: Runti
 
     let bare = TlsConfig::builder().roots(authority.pem()).build().expect("it is complete");
     let strangers = [start::<R>(config(bare)).await, start::<R>(quick("mutual").stream_only(true)).await];
-    for stranger in &strangers {
-        kept_out(stranger, nodes[0].address().to_string(), "cannot be reached: ").await;
+    for (stranger, why) in strangers.iter().zip(["give this node a certificate", "the peer speaks TLS"]) {
+        kept_out(stranger, nodes[0].address().to_string(), why).await;
     }
     refused(&nodes[0], 1).await;
     converged(&nodes).await;
@@ -176,7 +186,7 @@ pub(crate) async fn connections_of_tcp_use_tls_with_client_certificates<R: Runti
 }
 
 /// A node is not let in at this address, and is told why.
-async fn kept_out<R: Runtime>(node: &Cluster<R>, address: String, why: &str) {
+pub(crate) async fn kept_out<R: Runtime>(node: &Cluster<R>, address: String, why: &str) {
     let before = node.members().counts().live();
     match within("the end of a join", node.join([address])).await {
         Ok(report) => panic!("the node is let in: {report}"),
@@ -229,7 +239,7 @@ async fn answer<R: Runtime>(to: SocketAddr, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn port_of<R: Runtime>(node: &Cluster<R>) -> SocketAddr {
+pub(crate) fn port_of<R: Runtime>(node: &Cluster<R>) -> SocketAddr {
     let url = node.web_address().expect("it listens");
     format!("{}:{}", url.host(), url.port()).parse().expect("it is numeric")
 }

@@ -1,5 +1,7 @@
 //! Connections in virtual time, over a network in memory.
 
+mod foreign;
+
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::Poll;

@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use super::Carrier;
+#[cfg(feature = "tls")]
+use super::answer;
 #[cfg(feature = "websocket")]
 use super::websocket::{self, Doorway, KeepAlive};
 #[cfg(feature = "tls")]
@@ -75,7 +77,7 @@ impl Layers {
         to: &NodeAddress,
     ) -> io::Result<Carrier<R::Stream>> {
         let (host, is_secure) = match to {
-            NodeAddress::Web(web) => (web.host().to_owned(), web.is_secure()),
+            NodeAddress::Web(web) => (web.certificate_name().to_owned(), web.is_secure()),
             to => (to.socket_address().map(|address| address.ip().to_string()).unwrap_or_default(), self.has_tcp_tls()),
         };
         let stream = if is_secure { self.tls_client(stream, &host).await? } else { stream };
@@ -107,7 +109,7 @@ impl Layers {
             #[cfg(feature = "websocket")]
             Gate::Mounted => false,
         };
-        let stream = if is_secure { self.tls_server(stream).await? } else { stream };
+        let stream = if is_secure { self.tls_server(runtime, stream).await? } else { stream };
         match gate {
             Gate::Tcp => {
                 let _ = runtime;
@@ -136,15 +138,24 @@ impl Layers {
     #[cfg(feature = "tls")]
     async fn tls_client<S: super::Bytewise>(&self, stream: Carrier<S>, host: &str) -> io::Result<Carrier<S>> {
         let Some(tls) = &self.tls else {
-            return Err(lacking("this node has no TLS configuration; set tls to dial wss:// addresses"));
+            return Err(lacking(
+                "this node has no TLS configuration, which it needs to dial wss:// addresses: set tls (--tls-ca on the \
+                 command line)",
+            ));
         };
         Ok(Carrier::Boxed(Box::new(tls.client(stream, host).await?)))
     }
 
     #[cfg(feature = "tls")]
-    async fn tls_server<S: super::Bytewise>(&self, stream: Carrier<S>) -> io::Result<Carrier<S>> {
+    async fn tls_server<R: Runtime>(&self, runtime: &R, stream: Carrier<R::Stream>) -> io::Result<Carrier<R::Stream>> {
         let Some(tls) = &self.tls else { return Err(lacking("this node has no TLS configuration")) };
-        Ok(Carrier::Boxed(Box::new(tls.server(stream).await?)))
+        match tls.accept(stream).await {
+            Ok(stream) => Ok(Carrier::Boxed(Box::new(stream))),
+            Err((error, mut stream)) => {
+                answer::linger(runtime, &mut stream).await;
+                Err(error.into())
+            }
+        }
     }
 
     #[cfg(not(feature = "tls"))]
@@ -161,7 +172,11 @@ impl Layers {
 
     #[cfg(not(feature = "tls"))]
     #[expect(clippy::unused_async, reason = "it stands in for what has to wait")]
-    async fn tls_server<S>(&self, _stream: Carrier<S>) -> io::Result<Carrier<S>> {
+    async fn tls_server<R: Runtime>(
+        &self,
+        _runtime: &R,
+        _stream: Carrier<R::Stream>,
+    ) -> io::Result<Carrier<R::Stream>> {
         Err(lacking("TLS needs the feature \"tls\""))
     }
 }

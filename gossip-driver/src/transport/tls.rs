@@ -14,7 +14,7 @@ use std::task::Poll;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::{TlsAcceptor, TlsConnector};
-use futures_util::io::AsyncReadExt;
+use futures_util::io::{AsyncReadExt, AsyncWriteExt};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tracing::warn;
@@ -28,6 +28,8 @@ use stream::Prefixed;
 
 /// The first byte of every handshake of TLS.
 const HANDSHAKE: u8 = 0x16;
+/// An alert that ends the connection: what came is no message of TLS (RFC 8446, section 6.2).
+const UNEXPECTED: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 10];
 /// Pieces of a failed handshake that are thrown away.
 const DRAINS: usize = 16;
 
@@ -102,38 +104,58 @@ impl TlsConfig {
         }
     }
 
-    /// Speaks TLS as the one who accepted the connection. A request of plain HTTP is answered as such. The caller bounds
-    /// the time.
+    /// Speaks TLS as the one who accepted the connection. A request of plain HTTP is answered as such, other peers without
+    /// TLS get an alert. The caller bounds the time.
     ///
     /// # Errors
     ///
     /// Why there is no connection, and what to do about it.
-    pub async fn server<S>(&self, mut stream: S) -> Result<TlsStream<S>, TlsError>
+    pub async fn server<S>(&self, stream: S) -> Result<TlsStream<S>, TlsError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        let acceptor = self.acceptor.as_ref().ok_or(TlsError::NoCertificate)?;
-        let mut first = [0];
-        if stream.read(&mut first).await.map_err(TlsError::Io)? == 0 {
-            return Err(TlsError::Silent);
-        }
-        match first[0] {
-            HANDSHAKE => {}
-            byte if answer::may_be_http(byte) => {
-                let reason = "This port speaks TLS: use https:// or wss://.";
-                // Whether the answer arrives makes no difference here.
-                let _ = answer::refuse(&mut stream, "400 Bad Request", &[], reason).await;
-                return Err(TlsError::PlainHttp);
-            }
-            _ => return Err(TlsError::Plain),
-        }
-        match acceptor.accept(Prefixed::new(first[0], stream)).into_fallible().await {
-            Ok(stream) => Ok(TlsStream::new(stream.into())),
+        match self.accept(stream).await {
+            Ok(stream) => Ok(stream),
             Err((error, stream)) => {
                 drain(stream).await;
-                Err(TlsError::of_accepted(error))
+                Err(error)
             }
         }
+    }
+
+    /// The same; with an error comes the stream, over which the peer was told why and may still be sending.
+    pub(crate) async fn accept<S>(
+        &self,
+        mut stream: S,
+    ) -> Result<TlsStream<S>, (TlsError, impl AsyncRead + AsyncWrite + Unpin + Send + use<S>)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        let Some(acceptor) = &self.acceptor else { return Err((TlsError::NoCertificate, Prefixed::nothing(stream))) };
+        let mut first = [0];
+        let refused = match stream.read(&mut first).await {
+            Err(error) => TlsError::Io(error),
+            Ok(0) => TlsError::Silent,
+            // Whether an answer arrives makes no difference here.
+            Ok(_) if answer::may_be_http(first[0]) => {
+                let reason = "This port speaks TLS: use https:// or wss://.";
+                let _ = answer::tell(&mut stream, "400 Bad Request", &[], reason).await;
+                TlsError::PlainHttp
+            }
+            Ok(_) if first[0] != HANDSHAKE => {
+                let _ = stream.write_all(&UNEXPECTED).await;
+                let _ = stream.flush().await;
+                TlsError::Plain
+            }
+            Ok(_) => {
+                let shaken = acceptor.accept(Prefixed::new(first[0], stream)).into_fallible().await;
+                return match shaken {
+                    Ok(stream) => Ok(TlsStream::new(stream.into())),
+                    Err((error, stream)) => Err((TlsError::of_accepted(error), stream)),
+                };
+            }
+        };
+        Err((refused, Prefixed::nothing(stream)))
     }
 }
 

@@ -63,6 +63,12 @@ where
     let judged = match head::read_request(&mut stream).await {
         Ok((request, rest)) => doorway.judge(&request).map(|accepted| (accepted, rest)),
         Err(WebError::Refused(refusal)) => Err(refusal),
+        Err(WebError::NotHttp) => {
+            // A node that takes this for a port of TCP understands that it is not.
+            let reason = "This is a gossip port for WebSocket: use its ws:// URL.";
+            answer::refuse(&keep_alive.runtime, &mut stream, "400 Bad Request", &[], reason).await;
+            return Err(WebError::NotHttp);
+        }
         Err(error) => return Err(error),
     };
     match judged {
@@ -73,8 +79,7 @@ where
         }
         Err(refusal) => {
             let (status, headers) = (refusal.status_line(), refusal.headers());
-            // Whether the answer arrives makes no difference here.
-            let _ = answer::refuse(&mut stream, status, headers, &refusal.to_string()).await;
+            answer::refuse(&keep_alive.runtime, &mut stream, status, headers, &refusal.to_string()).await;
             Err(WebError::Refused(refusal))
         }
     }

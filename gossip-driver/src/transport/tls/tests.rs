@@ -162,15 +162,21 @@ fn a_request_of_plain_http_is_answered_as_such() {
 fn a_peer_without_tls_is_told_apart_on_both_sides() {
     let authority = Authority::new();
     let server = authority.server("node.test");
-    for (bytes, expected) in [(&[0_u8, 0, 0, 44][..], "does not use TLS"), (&[], "before it said anything")] {
+    for (bytes, expected, alert) in
+        [(&[0_u8, 0, 0, 44][..], "does not use TLS", &UNEXPECTED[..]), (&[], "before it said anything", &[])]
+    {
         let (mut one, other) = Stream::pair();
         let talk = async {
             one.write_all(bytes).await.unwrap();
             one.close();
+            let mut told = Vec::new();
+            one.read_to_end(&mut told).await.unwrap();
+            told
         };
-        let ((), accepted) = Memory::new().block_on(LIMIT, join(talk, server.server(other)));
+        let (told, accepted) = Memory::new().block_on(LIMIT, join(talk, server.server(other)));
         let error = problem(accepted);
         assert!(error.to_string().contains(expected), "{error}");
+        assert_eq!(told, alert, "and then it is closed");
     }
     for (bytes, expected) in
         [(&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "does not use TLS"), (&[], "maybe it does not")]

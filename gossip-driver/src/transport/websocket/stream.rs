@@ -210,7 +210,7 @@ fn described(error: Error) -> io::Error {
 
 /// Keeps proxies from closing a connection over which nothing goes, and finds out when nobody is at the other end.
 pub(crate) struct KeepAlive<R: Runtime> {
-    runtime: R,
+    pub(super) runtime: R,
     interval: Duration,
     timer: Option<R::Timer>,
     last_heard: Instant,

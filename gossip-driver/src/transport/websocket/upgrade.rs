@@ -16,7 +16,7 @@ const SHOWN: usize = 200;
 
 /// The request of a node that dials.
 pub(super) fn request(address: &WebAddress, token: Option<&Token>, key: &str) -> Zeroizing<String> {
-    let (authority, target) = (address.authority_text(), address.target());
+    let (authority, target) = (address.host_header(), address.target());
     let mut request = Zeroizing::new(format!(
         "GET {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
