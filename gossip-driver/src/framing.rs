@@ -2,6 +2,7 @@
 //! the message. No input or output happens here.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
 
 /// Bytes before each message: its kind and length.
@@ -36,10 +37,16 @@ pub(crate) enum Kind {
 }
 
 /// What came in a frame.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
     pub(crate) bytes: Vec<u8>,
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame").field("kind", &self.kind).field("length", &self.bytes.len()).finish()
+    }
 }
 
 /// A stream that is of no use any more: where the next message begins is not known.

@@ -100,6 +100,8 @@ pub(crate) struct Wires<R> {
     /// Bytes in the queue and on their way out of it.
     pub(crate) queued: Level,
     pub(crate) budget: Budget,
+    /// Whether something valid came over the connection, or this node opened it.
+    pub(crate) is_proven: Arc<AtomicBool>,
     /// Somebody waits for a connection that has nothing to write any more.
     pub(crate) is_crowded: Arc<AtomicBool>,
     pub(crate) news: Sender<News>,
@@ -179,7 +181,7 @@ async fn exchange<R: Runtime>(read: impl AsyncRead + Unpin, write: impl AsyncWri
 async fn read_all<R: Runtime>(mut stream: impl AsyncRead + Unpin, wires: &Wires<R>) -> Result<(), LinkError> {
     let mut patience = Patience::new(wires.transport.runtime.clone());
     let mut frames = FrameReader::new(wires.limits.max_message);
-    let mut held = wires.budget.reservation();
+    let mut held = wires.budget.reservation(&wires.is_proven);
     let mut begun = None;
     loop {
         if !held.cover(frames.capacity()) {
@@ -212,7 +214,7 @@ async fn read_all<R: Runtime>(mut stream: impl AsyncRead + Unpin, wires: &Wires<
             return Ok(());
         }
         if let Some(frame) = frames.filled(count)? {
-            let held = std::mem::replace(&mut held, wires.budget.reservation());
+            let held = std::mem::replace(&mut held, wires.budget.reservation(&wires.is_proven));
             if wires.news.send(News::Message { link: wires.link, frame, held }).await.is_err() {
                 return Ok(());
             }

@@ -11,7 +11,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use async_channel::Sender;
@@ -21,6 +21,7 @@ use gossip_core::NodeId;
 use smallvec::SmallVec;
 use tracing::debug;
 
+use crate::framing::PREFIX;
 use crate::link::{self, End, Limits, LinkId, News, Origin, Wires};
 use crate::queue::{Budget, Level, Overflow, Queued};
 use crate::runtime::Runtime;
@@ -84,6 +85,8 @@ struct Link {
     /// The member that only dials and is reached over it.
     owner: Option<NodeId>,
     direction: Direction,
+    /// Whether it may take the memory that strangers may not.
+    is_proven: Arc<AtomicBool>,
     /// When it was accepted or its dial began.
     opened: Instant,
     /// When a message was last received or queued, or the link began to close.
@@ -148,7 +151,7 @@ impl<R: Runtime> Links<R> {
             counters,
             news,
             tasks,
-            budget: Budget::new(config.receive_queue_bytes),
+            budget: Budget::new(config.receive_queue_bytes, config.protocol.max_message + PREFIX),
             queued: Level::default(),
             table: HashMap::new(),
             routes: HashMap::new(),
@@ -272,6 +275,7 @@ impl<R: Runtime> Links<R> {
         let direction = if matches!(origin, Origin::Dial(_)) { Direction::Outgoing } else { Direction::Incoming };
         self.last_id += 1;
         let id = LinkId(self.last_id);
+        let is_proven = Arc::new(AtomicBool::new(direction == Direction::Outgoing));
         // Bounded in bytes: what is in it was admitted by both levels.
         let (queue, frames) = async_channel::unbounded();
         let (kill, killed) = oneshot::channel();
@@ -282,6 +286,7 @@ impl<R: Runtime> Links<R> {
             queue: frames,
             queued: queued.clone(),
             budget: self.budget.clone(),
+            is_proven: Arc::clone(&is_proven),
             is_crowded: Arc::clone(&self.is_crowded),
             news: self.news.clone(),
         };
@@ -295,7 +300,7 @@ impl<R: Runtime> Links<R> {
         self.routes.insert(peer.address.clone(), id);
         self.table.insert(
             id,
-            Link { peer, owner: None, direction, opened: now, used, heard: now, sent, queued, owed, wires },
+            Link { peer, owner: None, direction, is_proven, opened: now, used, heard: now, sent, queued, owed, wires },
         );
         match direction {
             Direction::Incoming => self.incoming += 1,
@@ -324,7 +329,11 @@ impl<R: Runtime> Links<R> {
     pub(crate) fn judge(&mut self, id: LinkId, verdict: Verdict) {
         match verdict {
             Verdict::Valid => {
-                self.unproven.remove(&id);
+                if self.unproven.remove(&id)
+                    && let Some(link) = self.table.get(&id)
+                {
+                    link.is_proven.store(true, Ordering::Relaxed);
+                }
             }
             Verdict::Foreign => {}
             Verdict::Garbage => {

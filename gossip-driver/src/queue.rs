@@ -1,7 +1,8 @@
 //! Bytes held for peers and from peers: counted while they are held, and bounded.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -26,7 +27,6 @@ impl Level {
 }
 
 /// A frame that waits to be written. It counts until it is dropped, written or not.
-#[derive(Debug)]
 pub(crate) struct Queued {
     frame: Bytes,
     link: Level,
@@ -62,6 +62,12 @@ impl AsRef<[u8]> for Queued {
     }
 }
 
+impl fmt::Debug for Queued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queued").field("length", &self.frame.len()).finish_non_exhaustive()
+    }
+}
+
 impl Drop for Queued {
     fn drop(&mut self) {
         self.link.fall(self.frame.len());
@@ -72,20 +78,29 @@ impl Drop for Queued {
 /// Memory that each connection may use for the message that is arriving, without asking.
 const ALLOWANCE: usize = 64 << 10;
 
+/// The part of that memory which connections can take together that have shown nothing valid.
+const OF_STRANGERS: usize = 8;
+
 /// Memory for large messages that are arriving, shared by all connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     level: Level,
     limit: usize,
+    /// The part of it that connections hold which have shown nothing valid, and the most of that.
+    strangers: Level,
+    strangers_limit: usize,
 }
 
 impl Budget {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { level: Level::default(), limit }
+    /// One large message fits the part of strangers: a member's new connection may begin with it.
+    pub(crate) fn new(limit: usize, max_message: usize) -> Self {
+        let strangers_limit = limit.min((limit / OF_STRANGERS).max(max_message));
+        Self { level: Level::default(), limit, strangers: Level::default(), strangers_limit }
     }
 
-    pub(crate) fn reservation(&self) -> Reservation {
-        Reservation { budget: self.clone(), held: 0 }
+    /// For a connection that has shown something valid once `is_proven`.
+    pub(crate) fn reservation(&self, is_proven: &Arc<AtomicBool>) -> Reservation {
+        Reservation { budget: self.clone(), is_proven: Arc::clone(is_proven), held: 0, as_stranger: 0 }
     }
 }
 
@@ -93,24 +108,36 @@ impl Budget {
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Budget,
+    is_proven: Arc<AtomicBool>,
     held: usize,
+    /// Of that, what was held before the connection had shown anything.
+    as_stranger: usize,
 }
 
 impl Reservation {
     /// Makes sure that `bytes` of memory are covered; false if there is no room for them.
     pub(crate) fn cover(&mut self, bytes: usize) -> bool {
         let missing = bytes.saturating_sub(ALLOWANCE).saturating_sub(self.held);
-        if missing > 0 && !self.budget.level.rise(missing, self.budget.limit) {
+        if missing == 0 {
+            return true;
+        }
+        let of_stranger = if self.is_proven.load(Ordering::Relaxed) { 0 } else { missing };
+        if !self.budget.strangers.rise(of_stranger, self.budget.strangers_limit) {
             return false;
         }
-        self.held += missing;
-        true
+        self.as_stranger += of_stranger;
+        let fits = self.budget.level.rise(missing, self.budget.limit);
+        if fits {
+            self.held += missing;
+        }
+        fits
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.budget.level.fall(self.held);
+        self.budget.strangers.fall(self.as_stranger);
     }
 }
 
@@ -139,8 +166,8 @@ mod tests {
 
     #[test]
     fn small_messages_are_free_and_large_ones_share_the_budget() {
-        let budget = Budget::new(100);
-        let (mut one, mut two) = (budget.reservation(), budget.reservation());
+        let (budget, proven) = (Budget::new(100, 1), Arc::new(AtomicBool::new(true)));
+        let (mut one, mut two) = (budget.reservation(&proven), budget.reservation(&proven));
         assert!(one.cover(ALLOWANCE) && two.cover(ALLOWANCE));
         assert_eq!(budget.level.bytes(), 0);
         assert!(one.cover(ALLOWANCE + 60) && one.cover(ALLOWANCE + 60));
@@ -148,5 +175,21 @@ mod tests {
         drop(one);
         assert!(two.cover(ALLOWANCE + 60));
         assert_eq!(budget.level.bytes(), 60);
+    }
+
+    #[test]
+    fn connections_that_have_shown_nothing_have_a_part_of_the_budget_and_leave_the_rest() {
+        let (budget, proven) = (Budget::new(800, 150), Arc::new(AtomicBool::new(true)));
+        let stranger = Arc::new(AtomicBool::new(false));
+        let (mut one, mut two) = (budget.reservation(&stranger), budget.reservation(&stranger));
+        assert!(one.cover(ALLOWANCE + 100) && !two.cover(ALLOWANCE + 60), "150 is more than an eighth");
+        let mut member = budget.reservation(&proven);
+        assert!(member.cover(ALLOWANCE + 700) && !member.cover(ALLOWANCE + 701));
+        // It shows something: what it takes from now on is not a stranger's.
+        stranger.store(true, Ordering::Relaxed);
+        drop(member);
+        assert!(one.cover(ALLOWANCE + 300));
+        drop((one, two));
+        assert_eq!((budget.level.bytes(), budget.strangers.bytes()), (0, 0));
     }
 }

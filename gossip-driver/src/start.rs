@@ -26,7 +26,7 @@ use crate::seeds::{self, SeedWires};
 use crate::shared::Shared;
 use crate::sockets::Entrance;
 use crate::transport::{self, Gate, Layers, Transport};
-use crate::web_address::WEB_KEY;
+use crate::web_address::{WEB_KEY, WebAddress};
 use crate::{Config, DEFAULT_PORT, Endpoint, Listener, NodeAddress, Runtime, SocketBuffers, StartError};
 
 /// How many ports are tried until one is free for both UDP and TCP.
@@ -107,7 +107,7 @@ pub(crate) async fn start<R: Runtime>(
         shared: Arc::clone(&shared),
         datagrams,
         entrances,
-        transport: Transport::new(lookup.clone(), layers, elsewhere(&shared), &config),
+        transport: Transport::new(lookup.clone(), layers, elsewhere(&shared, &config), &config),
         bound,
         commands: orders,
         seed_words: seed_words.clone(),
@@ -119,6 +119,8 @@ pub(crate) async fn start<R: Runtime>(
     runtime.spawn(pump::run(pump, running, tasks));
     info!(node = %id, cluster = config.protocol.cluster, ?bound, %address, "the node runs");
     change::warn_of_plaintext(config.protocol.plaintext);
+    #[cfg(feature = "websocket")]
+    web::warn_of_token(&config, bound);
     #[cfg(feature = "tls")]
     config.tls.iter().for_each(crate::TlsConfig::warn_if_unverified);
     let keeper = config.key_keeper.clone();
@@ -145,13 +147,19 @@ pub(crate) async fn start<R: Runtime>(
 }
 
 /// Finds the URLs that members with sockets show besides their addresses.
-fn elsewhere(shared: &Arc<Shared>) -> transport::Elsewhere {
+fn elsewhere(shared: &Arc<Shared>, config: &Config) -> transport::Elsewhere {
     let shared = Arc::clone(shared);
+    #[cfg(feature = "tls")]
+    let needs_tls = config.tcp_tls;
+    #[cfg(not(feature = "tls"))]
+    let (needs_tls, _) = (false, config);
     Arc::new(move |to| {
         to.socket_address()?;
         let snapshot = shared.snapshot.load();
         let url = snapshot.live().find(|member| member.address == *to)?.metadata.str(WEB_KEY)?;
-        Some(NodeAddress::Web(url.parse().ok()?))
+        let url: WebAddress = url.parse().ok()?;
+        // Who is on the way and cuts a connection over TLS is not to get one without it.
+        (url.is_secure() || !needs_tls).then_some(NodeAddress::Web(url))
     })
 }
 

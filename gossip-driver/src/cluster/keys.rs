@@ -7,6 +7,7 @@ use gossip_core::{Key, KeyId, KeyRingError, MessageType, NodeId, Plaintext};
 
 use crate::keys::change::KeyState;
 use crate::keys::letter::{self, KeyOrder};
+use crate::keys::reservation::Known;
 use crate::keys::{KeyReport, KeyStatus, KeysError, MemberKeys, NoKeys, Stranded, Stranding};
 use crate::message::RequestError;
 use crate::messages::Answers;
@@ -172,7 +173,8 @@ impl<R: Runtime> Cluster<R> {
         let number = self.handle.keys.begin();
         // For the answers, the change itself, and what lies between.
         let span_ms = u32::try_from(timeout.saturating_mul(3).as_millis()).unwrap_or(u32::MAX);
-        let (report, state) = self.order_and_look(&KeyOrder::Reserve { number, span_ms }, timeout).await?;
+        let among = Known::of(self.members().live().map(|member| member.id)).fingerprint();
+        let (report, state) = self.order_and_look(&KeyOrder::Reserve { number, span_ms, among }, timeout).await?;
         match Stranding::of(stranded(report.members, &state)) {
             None => self.order(&KeyOrder::Reserved(number, Box::new(order)), timeout).await,
             Some(stranding) => {

@@ -149,11 +149,20 @@ impl<R: Runtime> KeyChanges<R> {
         if ring == before.ring {
             return Ok((before, false));
         }
+        let known = known.filter(|_| matches!(order, KeyOrder::Remove(_)));
+        let newcomer = |live: &[NodeId]| known.as_ref().and_then(|known| known.newcomer(live));
+        if let Some(newcomer) = newcomer(&before.live) {
+            return Err(KeysError::Newcomer(newcomer));
+        }
         self.keep(&ring).await?;
-        if let (Some(known), KeyOrder::Remove(_)) = (known, order)
-            && let Some(newcomer) = known.newcomer(&self.look().await?.live)
+        // That may have taken a while.
+        if known.is_some()
+            && let Some(newcomer) = newcomer(&self.look().await?.live)
         {
-            self.keep(&before.ring).await?;
+            if let Err(error) = self.keep(&before.ring).await {
+                warn!(%error, "what is kept of the keys lacks one that is in use: add it again before this node is started again");
+                return Err(error);
+            }
             return Err(KeysError::Newcomer(newcomer));
         }
         let command = match order {
@@ -178,10 +187,18 @@ impl<R: Runtime> KeyChanges<R> {
         let order = KeyOrder::parse(request.payload.as_sent());
         request.payload.wipe();
         let (ticket, order) = match order.map_err(Rejected::because)? {
-            KeyOrder::Reserve { number, span_ms } => {
+            KeyOrder::Reserve { number, span_ms, among } => {
                 let (ticket, span) = (Ticket { by: from, number }, Duration::from_millis(span_ms.into()));
                 let mut reservation = self.change.lock().await;
                 let known = Known::of(self.look().await?.live);
+                // Whoever came in here lately may have nothing but the key that goes, and the asker not know of it.
+                if known.fingerprint() != among {
+                    let (here, there) = (known.fingerprint().count, among.count);
+                    return Err(Rejected::because(format!(
+                        "it sees other members than the one that asks ({here} here, {there} there): repeat this when all \
+                         see the same"
+                    )));
+                }
                 reservation.take(self.runtime.now(), ticket, span, known).map_err(Rejected::because)?;
                 (None, KeyOrder::List)
             }

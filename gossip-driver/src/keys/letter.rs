@@ -4,6 +4,8 @@ use bytes::Bytes;
 use gossip_core::{Key, KeyId, KeyRing, Suite};
 use zeroize::Zeroizing;
 
+use crate::keys::reservation::Fingerprint;
+
 /// How a payload begins that no codec wrote.
 const RAW: u8 = 0;
 
@@ -26,8 +28,8 @@ pub(crate) enum KeyOrder {
     Use(KeyId),
     /// Drop a key.
     Remove(KeyId),
-    /// Hold still for the change of this number, for so many milliseconds.
-    Reserve { number: u32, span_ms: u32 },
+    /// Hold still for the change of this number, for so many milliseconds, if these are the members.
+    Reserve { number: u32, span_ms: u32, among: Fingerprint },
     /// The change of this number does not come.
     Release(u32),
     /// Do the rest if this is the change that was waited for.
@@ -57,8 +59,12 @@ impl KeyOrder {
             }
             Self::Use(id) => bytes.extend([&[USE][..], &id.as_u16().to_be_bytes()].concat()),
             Self::Remove(id) => bytes.extend([&[REMOVE][..], &id.as_u16().to_be_bytes()].concat()),
-            Self::Reserve { number, span_ms } => {
-                bytes.extend([&[RESERVE][..], &number.to_be_bytes(), &span_ms.to_be_bytes()].concat());
+            Self::Reserve { number, span_ms, among: Fingerprint { count, ids } } => {
+                bytes.push(RESERVE);
+                for part in [number, span_ms, count] {
+                    bytes.extend(part.to_be_bytes());
+                }
+                bytes.extend(ids.to_be_bytes());
             }
             Self::Release(number) => bytes.extend([&[RELEASE][..], &number.to_be_bytes()].concat()),
             Self::Reserved(number, order) => {
@@ -80,8 +86,11 @@ impl KeyOrder {
                 let order = Self::parse(&[&[RAW], after].concat())?;
                 return Ok(Self::Reserved(number, Box::new(order)));
             }
-            (RESERVE, Some(number), span) if let Ok(span) = span.try_into() => {
-                return Ok(Self::Reserve { number, span_ms: u32::from_be_bytes(span) });
+            (RESERVE, Some(number), rest) if let Some((span_ms, rest)) = rest.split_first_chunk() => {
+                let (count, ids) = rest.split_first_chunk().ok_or_else(unreadable)?;
+                let ids = ids.try_into().map_err(|_| unreadable())?;
+                let among = Fingerprint { count: u32::from_be_bytes(*count), ids: u128::from_be_bytes(ids) };
+                return Ok(Self::Reserve { number, span_ms: u32::from_be_bytes(*span_ms), among });
             }
             (RELEASE, Some(number), []) => return Ok(Self::Release(number)),
             _ => {}
@@ -134,7 +143,7 @@ mod tests {
             KeyOrder::Add(key.clone()),
             KeyOrder::Use(key.id()),
             KeyOrder::Remove(key.id()),
-            KeyOrder::Reserve { number: 1 << 30, span_ms: 5_000 },
+            KeyOrder::Reserve { number: 1 << 30, span_ms: 5_000, among: Fingerprint { count: 3, ids: 1 << 100 } },
             KeyOrder::Release(7),
             KeyOrder::Reserved(7, Box::new(KeyOrder::Use(key.id()))),
             KeyOrder::Reserved(8, Box::new(KeyOrder::Remove(key.id()))),

@@ -29,10 +29,24 @@ impl Known {
         Self(live.into_iter().collect())
     }
 
+    /// What two nodes that know the same members agree upon.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let count = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        Fingerprint { count, ids: self.0.iter().fold(0, |ids, id| ids ^ u128::from_be_bytes(*id.as_bytes())) }
+    }
+
     /// One of these who was not there then.
     pub(crate) fn newcomer(&self, live: &[NodeId]) -> Option<NodeId> {
         live.iter().copied().find(|id| !self.0.contains(id))
     }
+}
+
+/// How many members are known, and which.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    pub(crate) count: u32,
+    /// Their ids, added without carrying.
+    pub(crate) ids: u128,
 }
 
 /// The change that this node waits for.

@@ -1,5 +1,6 @@
 //! Packets between two nodes that only dial: they go by way of a neighbour that both keep a connection to.
 
+use std::fmt;
 use std::ops::Bound;
 use std::time::Instant;
 
@@ -24,12 +25,19 @@ pub(crate) enum Inner {
 }
 
 /// A packet on its way by another node.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(crate) struct Parcel {
     pub(crate) inner: Inner,
     /// For whom it is, or from whom.
     pub(crate) third: NodeId,
     pub(crate) packet: Vec<u8>,
+}
+
+impl fmt::Debug for Parcel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inner, third, packet } = self;
+        f.debug_struct("Parcel").field("inner", inner).field("third", third).field("length", &packet.len()).finish()
+    }
 }
 
 impl Parcel {

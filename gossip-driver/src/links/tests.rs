@@ -1,6 +1,7 @@
 //! Connections in virtual time, over a network in memory.
 
 mod foreign;
+mod strangers;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;

@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use gossip_core::{ConfigError, Plaintext};
+use tracing::warn;
+
 use super::{advertised_by_default, bind_error, resolved};
 use crate::resolve::Lookup;
 use crate::{Config, Endpoint, Listener, Runtime, StartError, WebAddress};
@@ -47,10 +50,31 @@ pub(super) fn shown_besides<R: Runtime>(
     web: Option<&Listening<R>>,
     config: &Config,
 ) -> Result<Option<WebAddress>, StartError> {
-    match &config.web_advertise {
-        Some(url) => url.parse().map(Some).map_err(StartError::WebAdvertise),
+    #[cfg(feature = "tls")]
+    let needs_tls = config.tcp_tls;
+    #[cfg(not(feature = "tls"))]
+    let needs_tls = false;
+    let Some(url) = &config.web_advertise else {
         // Where nobody could reach it, there is nothing to show.
-        None => Ok(web.and_then(|web| advertised(Some(web)).ok())),
+        let url = web.and_then(|web| advertised(Some(web)).ok());
+        return Ok(url.filter(|url| url.is_secure() || !needs_tls));
+    };
+    let url: WebAddress = url.parse().map_err(StartError::WebAdvertise)?;
+    if needs_tls && !url.is_secure() {
+        let reason = format!("is {url}, expected wss:// with tcp_tls: nobody leaves TLS for it");
+        return Err(StartError::Config(ConfigError { field: "web_advertise", reason }));
+    }
+    Ok(Some(url))
+}
+
+/// Says so where the token is no secret.
+pub(super) fn warn_of_token(config: &Config, bound: Option<SocketAddr>) {
+    let is_sealed = config.protocol.keys.is_some() && config.protocol.plaintext == Plaintext::Refuse;
+    if config.token.is_some() && bound.is_some() && !is_sealed {
+        warn!(
+            "the token is shown at every URL that a member is known under, and without keys whoever can send a datagram \
+             can make up a member: seal packets with keys"
+        );
     }
 }
 

@@ -184,7 +184,7 @@ fn a_change_waits_for_no_other_and_none_is_carried_out_that_another_came_before(
     let nodes = with_three_keys(&memory);
     let third = key(3).id();
     let changes = [KeyOrder::Use(third), KeyOrder::Remove(third)];
-    let reserve = async |number, span_ms| nodes[0].order(&KeyOrder::Reserve { number, span_ms }, PATIENCE).await;
+    let reserve = async |number, span_ms| nodes[0].order(&reserve_among(&nodes[0], number, span_ms), PATIENCE).await;
     let by_another = |order: &KeyOrder| match order {
         KeyOrder::Use(id) => memory.block_on(LONG, nodes[1].use_key_everywhere(*id, false, PATIENCE)),
         KeyOrder::Remove(id) => memory.block_on(LONG, nodes[1].remove_key_everywhere(*id, false, PATIENCE)),
@@ -213,6 +213,12 @@ fn a_change_waits_for_no_other_and_none_is_carried_out_that_another_came_before(
             assert!(memory.block_on(LONG, nodes[0].order(&order, PATIENCE)).unwrap().is_complete());
         }
     }
+}
+
+/// What a node asks before the last two steps.
+fn reserve_among(node: &Cluster<Memory>, number: u32, span_ms: u32) -> KeyOrder {
+    let among = Known::of(node.members().live().map(|member| member.id)).fingerprint();
+    KeyOrder::Reserve { number, span_ms, among }
 }
 
 #[test]
@@ -275,7 +281,8 @@ fn who_comes_back_while_the_others_are_asked_hinders_the_last_step() {
     let (added, removed, back) =
         memory.block_on(LONG, futures_util::future::join3(second.add_key(key(3)), removing, coming));
     assert_eq!(added, Ok(true));
-    assert_eq!(stranding(removed), [(away_id, Stranded::Unknown(NoKeys::NotAsked))]);
+    let stranded = stranding(removed);
+    assert!(stranded.contains(&(away_id, Stranded::Unknown(NoKeys::NotAsked))), "{stranded:?}");
 
     // Nobody has lost it, and the steps can be repeated.
     *keeper.mood.lock().unwrap() = Mood::Fine;
@@ -289,6 +296,29 @@ fn who_comes_back_while_the_others_are_asked_hinders_the_last_step() {
 }
 
 #[test]
+fn who_came_in_and_is_not_known_to_all_hinders_the_last_step() {
+    let memory = Memory::new();
+    let nodes: Vec<_> = (0..3).map(|_| start(&memory, sealed())).collect();
+    join(&memory, &nodes[1], &nodes[0]);
+    join(&memory, &nodes[2], &nodes[0]);
+    memory.run_for(Duration::from_secs(5));
+    let (old, new) = (key(1).id(), key(2).id());
+    memory.block_on(LONG, nodes[0].add_key_everywhere(key(2), PATIENCE)).unwrap();
+    memory.block_on(LONG, nodes[0].use_key_everywhere(new, false, PATIENCE)).unwrap();
+
+    // The one that asks has not heard of it yet.
+    let reserve = reserve_among(&nodes[0], 7, 60_000);
+    let newcomer = start(&memory, sealed());
+    join(&memory, &newcomer, &nodes[1]);
+    let report = memory.block_on(LONG, nodes[0].order(&reserve, PATIENCE)).unwrap();
+    let why = report.member(nodes[1].id()).unwrap().keys.as_ref().unwrap_err().to_string();
+    assert!(why.contains("4 here, 3 there"), "it knows one more: {why}");
+    memory.run_for(Duration::from_secs(5));
+    let removed = memory.block_on(LONG, nodes[0].remove_key_everywhere(old, false, PATIENCE));
+    assert_eq!(stranding(removed), [(newcomer.id(), Stranded::Speaks(old))]);
+}
+
+#[test]
 fn who_comes_in_between_the_question_and_the_removal_can_still_be_reached() {
     let memory = Memory::new();
     let safe = Safe::default();
@@ -299,7 +329,7 @@ fn who_comes_in_between_the_question_and_the_removal_can_still_be_reached() {
     memory.block_on(LONG, nodes[0].use_key_everywhere(new, false, PATIENCE)).unwrap();
 
     // All that are there have answered, and the one that asks has looked: now it tells them.
-    let reserve = KeyOrder::Reserve { number: 7, span_ms: 60_000 };
+    let reserve = reserve_among(&nodes[0], 7, 60_000);
     assert!(memory.block_on(LONG, nodes[0].order(&reserve, PATIENCE)).unwrap().is_complete());
     let newcomer = start(&memory, sealed());
     join(&memory, &newcomer, &nodes[1]);
