@@ -29,7 +29,7 @@ fn hash(scenario: &Scenario, seed: u64) -> String {
 const GOLDEN: &str = "9ef6f1646aba63f1";
 
 /// The same with messages.
-const GOLDEN_WITH_MESSAGES: &str = "22670b4ea2668a89";
+const GOLDEN_WITH_MESSAGES: &str = "b0709fb42006051c";
 
 #[test]
 fn the_fingerprint_of_a_known_run_is_the_same_in_debug_and_release() {
