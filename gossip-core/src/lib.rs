@@ -62,6 +62,7 @@
 //! | follow those with certain metadata | [`Group`], [`Criteria`] |
 //! | send messages, ask questions | [`Node::broadcast`], [`Node::send`], [`Node::request`], [`Node::poll_delivery`], [`Delivery`] |
 //! | follow it | [`Event`], [`MemberChange`], [`Cause`] |
+//! | order events by time | [`HybridClock`], [`Timestamp`] |
 //! | keep strangers out | [`KeyRing`], [`Key`], [`Plaintext`], [`Node::use_key`] |
 //! | watch its health | [`Stats`], [`DropReason`], [`Node::health_score`] |
 #![no_std]
@@ -81,6 +82,7 @@ mod error;
 mod event;
 mod group;
 mod healing;
+mod hlc;
 mod identity;
 mod join;
 mod lane;
@@ -111,6 +113,7 @@ pub use delivery::Delivery;
 pub use error::{ForgetError, JoinError, MetadataError, PhaseError, RejectReason};
 pub use event::{Cause, Event, MemberChange};
 pub use group::{Criteria, CriteriaProblem, Group, GroupChange, ParseCriteriaError};
+pub use hlc::{HybridClock, Timestamp, TooFarAhead};
 pub use identity::{Address, Epoch, Identity, Incarnation, NodeId, ParseNodeIdError, Tags, Versions};
 pub use membership::{Member, MemberState};
 pub use message::{
