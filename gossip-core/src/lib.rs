@@ -62,6 +62,7 @@
 //! | follow those with certain metadata | [`Group`], [`Criteria`] |
 //! | send messages, ask questions | [`Node::broadcast`], [`Node::send`], [`Node::request`], [`Node::poll_delivery`], [`Delivery`] |
 //! | follow it | [`Event`], [`MemberChange`], [`Cause`] |
+//! | elect leaders | [`Node::enter_election`], [`Node::leads`], [`ElectionConfig`] |
 //! | order events by time | [`HybridClock`], [`Timestamp`] |
 //! | keep strangers out | [`KeyRing`], [`Key`], [`Plaintext`], [`Node::use_key`] |
 //! | watch its health | [`Stats`], [`DropReason`], [`Node::health_score`] |
@@ -77,6 +78,7 @@ mod config;
 mod context;
 mod delivery;
 mod dissemination;
+mod election;
 mod encode;
 mod error;
 mod event;
@@ -110,6 +112,7 @@ mod wire;
 pub use config::{AcceptApplication, Config, ConfigError, within};
 pub use context::Phase;
 pub use delivery::Delivery;
+pub use election::{ElectionChange, ElectionConfig, ElectionError, ElectionStatus, NoLeader, StepDown, Term};
 pub use error::{ForgetError, JoinError, MetadataError, PhaseError, RejectReason};
 pub use event::{Cause, Event, MemberChange};
 pub use group::{Criteria, CriteriaProblem, Group, GroupChange, ParseCriteriaError};

@@ -1,6 +1,7 @@
 //! The public face, and the dispatch of what comes in; the rules are in the modules beside it.
 
 mod commands;
+mod elections;
 mod keys;
 mod messages;
 mod receive;
@@ -11,6 +12,7 @@ use crate::anti_entropy::AntiEntropy;
 use crate::broadcast::Broadcaster;
 use crate::config::{Config, ConfigError};
 use crate::context::{Context, Phase};
+use crate::election::Elections;
 use crate::error::JoinError;
 use crate::event::Event;
 use crate::healing::Healing;
@@ -49,6 +51,7 @@ pub struct Node<A> {
     anti_entropy: AntiEntropy,
     requests: Requests<A>,
     broadcaster: Broadcaster<A>,
+    elections: Elections,
     /// The last node seen that has this one's id, so that it is reported once.
     impostor: Option<(A, Incarnation)>,
 }
@@ -77,6 +80,7 @@ impl<A: Address> Node<A> {
             anti_entropy: AntiEntropy::new(now),
             requests: Requests::new(),
             broadcaster: Broadcaster::new(&cx),
+            elections: Elections::default(),
             impostor: None,
             cx,
         })
@@ -140,6 +144,7 @@ impl<A: Address> Node<A> {
                 Timer::Pull => self.broadcaster.pull(cx),
                 Timer::Recent => self.broadcaster.tell_recent(cx),
                 Timer::Order => self.broadcaster.give_up(cx),
+                Timer::Election => self.elections.step(cx),
             }
         }
         self.follow_up();
