@@ -31,15 +31,15 @@ pub(crate) const MOST_VOTERS: usize = 32;
 /// Most elections that a node takes part in.
 const MOST_ELECTIONS: usize = 64;
 
-/// A term of office. Of two, the later one is greater; each is one candidate's own.
+/// A term of office. Of two, the later one is greater. Each is one candidate's own, in one start of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Term {
     pub(crate) number: u64,
-    pub(crate) candidate: NodeId,
+    pub(crate) candidate: Voter,
 }
 
 impl Term {
-    pub(crate) const ZERO: Self = Self { number: 0, candidate: NodeId::from_bytes([0; 16]) };
+    pub(crate) const ZERO: Self = Self { number: 0, candidate: Voter { id: NodeId::from_bytes([0; 16]), epoch: Epoch::from_u64(0) } };
 
     /// The number by which terms are ordered; who leads decides among equal ones.
     pub const fn number(self) -> u64 {
@@ -48,7 +48,7 @@ impl Term {
 
     /// Whose term it is.
     pub const fn leader(self) -> NodeId {
-        self.candidate
+        self.candidate.id
     }
 }
 
@@ -65,7 +65,7 @@ impl Version {
 }
 
 /// One life of a node. Its next life is another voter, because it has forgotten how this one voted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub(crate) struct Voter {
     pub(crate) id: NodeId,
     pub(crate) epoch: Epoch,

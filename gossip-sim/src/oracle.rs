@@ -225,6 +225,7 @@ impl Oracles {
         self.forget(host);
         self.broadcasts.stopped(host);
         self.requests.stopped(host);
+        self.leaders.stopped(host);
     }
 
     fn forget(&mut self, host: u32) {
@@ -256,7 +257,7 @@ impl Oracles {
             Event::JoinAccepted { address, .. } | Event::JoinFailed { address, .. } => {
                 self.answers.answered(host, *address);
             }
-            Event::Election { .. } => self.leaders.event(host, event),
+            Event::Election { .. } => self.leaders.event(facts, host, event),
             _ => {}
         }
     }

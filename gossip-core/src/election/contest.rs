@@ -225,9 +225,10 @@ impl Contest {
 
     /// Asks all for their votes, or whether they would give them.
     fn ask<A: Address>(&mut self, cx: &mut Context<A>, is_vote: bool) {
-        let starts = self.others(cx).map(|slot| cx.table.member(slot).incarnation.epoch.as_u64()).max().unwrap_or(0);
-        let number = self.highest.max(self.voted.number).max(starts).max(self.me.epoch.as_u64()).saturating_add(1);
-        let term = Term { number, candidate: self.me.id };
+        // Lives that ended may have voted in terms that nobody remembers; the starts that followed lie beyond these.
+        let starts = cx.table.shown().map(|member| member.incarnation.epoch.as_u64()).max().unwrap_or(0);
+        let number = self.highest.max(self.voted.number).max(starts).saturating_add(1);
+        let term = Term { number, candidate: self.me };
         if is_vote {
             self.highest = number;
             self.voted = term;
@@ -464,7 +465,7 @@ impl Contest {
         let (term, version) = (ballot.term, ballot.version);
         match ballot.act {
             Act::Canvass | Act::Ask | Act::Beat => {
-                if term.candidate != from.id {
+                if term.candidate != from {
                     return;
                 }
                 let answer = self.answer(cx, from, ballot);
@@ -561,7 +562,7 @@ impl Contest {
         heir: Option<NodeId>,
         farewell: bool,
     ) {
-        if term.candidate != from.id {
+        if term.candidate != from {
             return;
         }
         if farewell && self.electorate.voters.contains(&from) {

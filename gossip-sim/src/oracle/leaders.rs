@@ -1,5 +1,7 @@
 //! There is at most one leader in each term and at each moment, terms of later leaders are greater, and in the end there is a leader.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use gossip_core::{ElectionChange, Event, Term};
 
 use crate::facts::Facts;
@@ -11,8 +13,12 @@ pub(crate) struct Leaders {
     pub(crate) findings: Vec<Finding>,
     /// The latest term in which somebody became the leader, and who did.
     latest: Option<(Term, u32)>,
-    /// How often somebody became the leader.
-    pub(crate) changes: u64,
+    /// Machines whose nodes ran then, and have run ever since.
+    witnesses: BTreeSet<u32>,
+    /// The latest term of each machine.
+    own: BTreeMap<u32, Term>,
+    /// Starts may lie before what they follow.
+    pub(crate) clocks_were_wrong: bool,
     is_overdue: bool,
 }
 
@@ -21,24 +27,34 @@ impl Leaders {
         self.latest.map(|(term, _)| term)
     }
 
-    /// The latest term, if it was this machine's.
-    pub(crate) fn latest_of(&self, host: u32) -> Option<Term> {
-        self.latest.filter(|&(_, by)| by == host).map(|(term, _)| term)
+    /// The latest term that was this machine's.
+    pub(crate) fn own(&self, host: u32) -> Option<Term> {
+        self.own.get(&host).copied()
     }
 
-    pub(crate) fn event(&mut self, host: u32, event: &Event<Addr>) {
+    /// A node stopped. When nobody is left who could know of a term, only the wall clocks at their starts keep later ones above
+    /// it, and these may be wrong.
+    pub(crate) fn stopped(&mut self, host: u32) {
+        if self.witnesses.remove(&host) && self.witnesses.is_empty() {
+            self.latest = None;
+        }
+    }
+
+    pub(crate) fn event(&mut self, facts: &Facts, host: u32, event: &Event<Addr>) {
         let Event::Election { change: ElectionChange::BecameLeader { term }, .. } = event else { return };
-        self.changes += 1;
+        self.own.insert(host, *term);
         if let Some((latest, other)) = self.latest {
-            if latest.number() == term.number() {
+            if latest == *term {
                 let message = format!("leads in term {}, as node {other} did", term.number());
                 self.findings.push((Oracle::OneLeader, Some(host), message));
-            } else if latest > *term {
+            } else if latest > *term && !self.clocks_were_wrong {
                 let message = format!("leads in term {}, after node {other} did in {}", term.number(), latest.number());
                 self.findings.push((Oracle::OneLeader, Some(host), message));
             }
         }
         self.latest = self.latest.max(Some((*term, host)));
+        let running = facts.people.iter().enumerate().filter(|(_, person)| person.runs());
+        self.witnesses = running.map(|(host, _)| host as u32).collect();
     }
 
     /// Those who act as leader at this moment, by their own clocks.

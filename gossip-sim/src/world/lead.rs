@@ -23,8 +23,9 @@ impl World {
         let leads = |host: u32| {
             let state = &self.hosts[host as usize];
             let node = state.node.as_ref()?;
-            if self.has_bug(host, Bug::KeepsLeading) && node.leads_until(NAME).is_none() {
-                return self.oracles.leaders.latest_of(host).map(|term| (host, term));
+            let own = self.oracles.leaders.own(host).filter(|_| self.has_bug(host, Bug::KeepsLeading));
+            if let Some(term) = own {
+                return Some((host, term));
             }
             Some((host, node.leads(state.clock.read(self.facts.now), NAME)?))
         };
