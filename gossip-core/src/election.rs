@@ -39,7 +39,8 @@ pub struct Term {
 }
 
 impl Term {
-    pub(crate) const ZERO: Self = Self { number: 0, candidate: Voter { id: NodeId::from_bytes([0; 16]), epoch: Epoch::from_u64(0) } };
+    pub(crate) const ZERO: Self =
+        Self { number: 0, candidate: Voter { id: NodeId::from_bytes([0; 16]), epoch: Epoch::from_u64(0) } };
 
     /// The number by which terms are ordered; who leads decides among equal ones.
     pub const fn number(self) -> u64 {
@@ -156,7 +157,8 @@ fn mark_of(name: &str, settings: &ElectionConfig) -> u64 {
     let mut hasher = SipHasher24::new_with_keys(0, 0);
     hasher.write(name.as_bytes());
     hasher.write(&[0]);
-    hasher.write(&(settings.lease.as_micros() as u64).to_le_bytes());
+    let lease = u64::try_from(settings.lease.as_micros()).unwrap_or(u64::MAX);
+    hasher.write(&lease.to_le_bytes());
     hasher.write(&settings.max_drift_ppm.to_le_bytes());
     hasher.write(&(settings.floor as u64).to_le_bytes());
     let criteria: String = alloc::format!("{}", settings.criteria);

@@ -64,7 +64,9 @@ impl fmt::Debug for Timestamp {
 
 /// A received timestamp was refused, and the clock did not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the timestamp is {ahead:?} ahead of this node's wall clock, and at most {most:?} are allowed: set the clocks right")]
+#[error(
+    "the timestamp is {ahead:?} ahead of this node's wall clock, and at most {most:?} are allowed: set the clocks right"
+)]
 pub struct TooFarAhead {
     /// By how much.
     pub ahead: Duration,
@@ -80,7 +82,7 @@ pub struct TooFarAhead {
 /// use core::time::Duration;
 /// use gossip_core::HybridClock;
 ///
-/// let mut ours = HybridClock::new(Duration::from_secs(60)).expect("within the range");
+/// let mut ours = HybridClock::new(Duration::from_mins(1)).expect("within the range");
 /// let mut theirs = ours.clone();
 /// let sent = theirs.tick(1_800_000_000_000_500);
 /// ours.receive(1_800_000_000_000_000, sent)?; // this machine's clock is half a millisecond behind

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gossip_core::{
-    BroadcastOptions, Config, Delivery, DropReason, ElectionConfig, Epoch, Identity, Instant, Key, KeyRing, MessageType, Node, NodeId,
-    Reliability, Value,
+    BroadcastOptions, Config, Delivery, DropReason, ElectionConfig, Epoch, Identity, Instant, Key, KeyRing,
+    MessageType, Node, NodeId, Reliability, Value,
 };
 
 /// Name in the document, sender, and kind of the first message.

@@ -83,7 +83,7 @@ fn run(scenario: &Scenario) -> Report {
 fn finds(oracle: Oracle, bug: Bug) {
     let crash = "[[fault]]\nat = \"30s\"\nlasts = \"60s\"\ndo = { split = { groups = [[0], [1]] } }\n\
                  [[fault]]\nat = \"100s\"\nlasts = \"20s\"\ndo = { split = { groups = [[0], [2]] } }\n";
-    let text = format!("nodes = 3\nseeds = 3\nduration = \"4m\"\n[election]\n{crash}");
+    let text = format!("nodes = 3\nseeds = 3\nduration = \"8m\"\n[election]\n{crash}");
     let innocent = run(&scenario(&text));
     assert!(innocent.passed(), "{innocent}");
     // Some node leads first, and another one later: the bug is in each of them in turn.

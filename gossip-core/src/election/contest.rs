@@ -189,20 +189,20 @@ impl Contest {
         let is_told = matches!(act, Act::Canvass | Act::Ask | Act::Beat | Act::Refuse);
         let voters = if is_told { self.electorate.voters.clone() } else { Vec::new() };
         let draft = Draft { mark: self.mark, act, term, stamp, version: self.electorate.version, voters };
-        let channel = if matches!(act, Act::Release { .. }) { Channel::Stream } else { Channel::Datagram };
-        cx.outbox.push(Pending::Ballot { to, channel, draft });
+        if matches!(act, Act::Release { .. }) {
+            // A datagram is there before a node that leaves is gone; a stream is sure, where there is time for one.
+            for to in &to {
+                let (to, draft) = (one(to.clone()), draft.clone());
+                cx.outbox.push(Pending::Ballot { to, channel: Channel::Stream, draft });
+            }
+        }
+        cx.outbox.push(Pending::Ballot { to, channel: Channel::Datagram, draft });
     }
 
     fn send_to_all<A: Address>(&self, cx: &mut Context<A>, act: Act, term: Term) {
         let to: Recipients<A> = self.others(cx).map(|slot| cx.table.member(slot).address.clone()).collect();
         let stamp = cx.now.as_micros();
-        if matches!(act, Act::Release { .. }) {
-            for to in to {
-                self.send(cx, one(to), act, term, stamp);
-            }
-        } else {
-            self.send(cx, to, act, term, stamp);
-        }
+        self.send(cx, to, act, term, stamp);
     }
 
     /// Nobody leads: asks whether the others would have this node, unless it has promised something.
@@ -365,9 +365,7 @@ impl Contest {
             let is_out = member.state.is_live() && !self.settings.criteria.matches(&member.metadata);
             is_buried || is_out
         };
-        let goes = |&voter: &Voter| {
-            voter != self.me && (self.electorate.is_over(voter, now, wait) || is_gone(voter))
-        };
+        let goes = |&voter: &Voter| voter != self.me && (self.electorate.is_over(voter, now, wait) || is_gone(voter));
         let comes = |slot: Slot| {
             let member = cx.table.member(slot);
             let voter = Voter { id: member.id, epoch: member.incarnation.epoch };

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const NOON: u64 = ORIGIN + 43_200_000_000;
 
 fn clock() -> HybridClock {
@@ -65,11 +65,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let reading = || prop_oneof![NOON - 1_000..NOON + 1_000, Just(0), Just(u64::MAX), any::<u64>()];
-    let stamp = prop_oneof![
-        any::<u64>(),
-        (NOON - ORIGIN - 1_000) << 10..(NOON - ORIGIN + 61_000_000) << 10,
-        Just(u64::MAX),
-    ];
+    let stamp =
+        prop_oneof![any::<u64>(), (NOON - ORIGIN - 1_000) << 10..(NOON - ORIGIN + 61_000_000) << 10, Just(u64::MAX),];
     prop_oneof![reading().prop_map(Step::Tick), (reading(), stamp).prop_map(|(at, stamp)| Step::Receive(at, stamp))]
 }
 

@@ -55,12 +55,15 @@ impl World {
         for (host, state) in self.hosts.iter().enumerate() {
             let Some(node) = &state.node else { continue };
             let status = node.election(state.clock.read(self.facts.now), NAME);
-            terms.push(status.and_then(|status| status.leader).filter(|_| !self.has_bug(host as u32, Bug::HidesLeader)));
+            terms
+                .push(status.and_then(|status| status.leader).filter(|_| !self.has_bug(host as u32, Bug::HidesLeader)));
             told.extend(status.map(|status| (host, status)));
         }
         let is_led = terms.first().is_none_or(|first| first.is_some() && terms.iter().all(|term| term == first));
         let nodes = self.scenario.nodes as usize;
-        let is_enough = terms.len() >= settings.floor.max(nodes / 2 + 1);
+        // An electorate that lost its majority waits for an operator.
+        let remember = self.oracles.leaders.witnesses();
+        let is_enough = remember.min(terms.len()) >= settings.floor.max(nodes / 2 + 1);
         self.oracles.leaders.check(&self.facts, is_led || !is_enough, patience, || format!("{told:?}"));
     }
 
