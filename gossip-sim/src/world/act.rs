@@ -240,6 +240,7 @@ impl World {
     }
 
     fn spoil_clock(&mut self, host: u32, wall_us: i64, leap: Option<Span>) {
+        self.oracles.leaders.clocks_were_wrong |= wall_us != 0 || leap.is_some();
         let now = self.facts.now;
         let state = &mut self.hosts[host as usize];
         state.clock.shift_wall(wall_us);
