@@ -131,12 +131,6 @@ impl Endpoint {
         if self.is_stream { NodeAddress::Stream(resolved) } else { NodeAddress::Socket(resolved) }
     }
 
-    fn of_web(web: WebAddress, text: &str) -> Self {
-        let host = web.host().parse().map_or_else(|_| Host::Name(web.host().to_owned()), Host::Ip);
-        let port = Some(web.port());
-        Self { text: text.to_owned(), is_stream: false, web: Some(web), host, port }
-    }
-
     /// What was written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -175,14 +169,21 @@ impl fmt::Display for Endpoint {
     }
 }
 
+impl From<WebAddress> for Endpoint {
+    fn from(web: WebAddress) -> Self {
+        let host = web.host().parse().map_or_else(|_| Host::Name(web.host().to_owned()), Host::Ip);
+        let (text, port) = (web.as_str().to_owned(), Some(web.port()));
+        Self { text, is_stream: false, web: Some(web), host, port }
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let text = text.trim();
-        if is_web(text) {
-            let web: WebAddress = text.parse()?;
-            return Ok(Self::of_web(web, text));
+        if WebAddress::is_meant_by(text) {
+            return Ok(Self { text: text.to_owned(), ..text.parse::<WebAddress>()?.into() });
         }
         let service = text.strip_prefix(SERVICE);
         let rest = service.unwrap_or(text);
@@ -193,11 +194,6 @@ impl FromStr for Endpoint {
             .map(|(host, port)| Self { text: text.to_owned(), is_stream: stream.is_some(), web: None, host, port })
             .map_err(|problem| AddressError { given: text.to_owned(), problem })
     }
-}
-
-/// Whether this is meant to be the URL of a WebSocket.
-fn is_web(text: &str) -> bool {
-    text.split_once("://").is_some_and(|(scheme, _)| ["ws", "wss"].iter().any(|web| scheme.eq_ignore_ascii_case(web)))
 }
 
 fn parse(text: &str) -> Result<(Host, Option<u16>), AddressProblem> {

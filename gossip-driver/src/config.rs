@@ -1,17 +1,20 @@
-//! Settings of a node and its sockets, the presets, and what makes a setting invalid.
+//! Settings of a node and its sockets, and the presets.
+
+mod check;
+mod setters;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_core::{ConfigError, KeyRing, NodeId, Plaintext, Value, within};
+use gossip_core::{NodeId, Value};
 
 #[cfg(feature = "tls")]
 use crate::TlsConfig;
 #[cfg(feature = "websocket")]
 use crate::Token;
-use crate::codec::{self, Codec, Postcard};
+use crate::codec::{Codec, Postcard};
 use crate::keys::KeyKeeper;
 use crate::resolve::Resolver;
 use crate::transport::{Acceptor, Dialer};
@@ -258,279 +261,10 @@ impl Config {
         }
     }
 
-    /// Changes settings of the protocol: `config.protocol(|it| it.max_members = 50)`.
-    #[must_use]
-    pub fn protocol(mut self, change: impl FnOnce(&mut gossip_core::Config)) -> Self {
-        change(&mut self.protocol);
-        self
-    }
-
-    /// Sets where to listen; see [`Config::bind`](#structfield.bind).
-    #[must_use]
-    pub fn bind(mut self, address: impl Into<String>) -> Self {
-        self.bind = address.into();
-        self
-    }
-
-    /// Sets where peers reach this node; see [`Config::advertise`](#structfield.advertise).
-    #[must_use]
-    pub fn advertise(mut self, address: impl Into<String>) -> Self {
-        self.advertise = Some(address.into());
-        self
-    }
-
-    /// Sets the node's id; see [`Config::id`](#structfield.id).
-    #[must_use]
-    pub fn id(mut self, id: NodeId) -> Self {
-        self.id = Some(id);
-        self
-    }
-
-    /// Adds a label.
-    #[must_use]
-    pub fn tag(mut self, tag: impl Into<String>) -> Self {
-        self.tags.push(tag.into());
-        self
-    }
-
-    /// Adds labels.
-    #[must_use]
-    pub fn tags(mut self, tags: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.tags.extend(tags.into_iter().map(Into::into));
-        self
-    }
-
-    /// Adds a metadata value that the node starts with.
-    #[must_use]
-    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.metadata.push((key.into(), value.into()));
-        self
-    }
-
-    /// Adds a node to join through.
-    #[must_use]
-    pub fn seed(mut self, address: impl Into<String>) -> Self {
-        self.seeds.push(address.into());
-        self
-    }
-
-    /// Adds nodes to join through.
-    #[must_use]
-    pub fn seeds(mut self, addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.seeds.extend(addresses.into_iter().map(Into::into));
-        self
-    }
-
-    /// Sets what turns names into addresses.
-    #[must_use]
-    pub fn resolver(mut self, resolver: impl Resolver) -> Self {
-        self.resolver = Some(Arc::new(resolver));
-        self
-    }
-
-    /// Adds DNS servers to ask in place of those of the operating system.
-    #[must_use]
-    pub fn dns_servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.dns_servers.extend(servers);
-        self
-    }
-
-    /// Sets what opens connections in place of TCP; see [`Config::dialer`](#structfield.dialer).
-    #[must_use]
-    pub fn dialer(mut self, dialer: impl Dialer) -> Self {
-        self.dialer = Some(Arc::new(dialer));
-        self
-    }
-
-    /// Sets what connections come from in place of TCP; see [`Config::acceptor`](#structfield.acceptor).
-    #[must_use]
-    pub fn acceptor(mut self, acceptor: impl Acceptor) -> Self {
-        self.acceptor = Some(Arc::new(acceptor));
-        self
-    }
-
-    /// Sets certificates and trust for TLS; see [`Config::tls`](#structfield.tls).
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn tls(mut self, tls: TlsConfig) -> Self {
-        self.tls = Some(tls);
-        self
-    }
-
-    /// Sets whether TCP connections use TLS; see [`Config::tcp_tls`](#structfield.tcp_tls).
-    #[cfg(feature = "tls")]
-    #[must_use]
-    pub fn tcp_tls(mut self, tcp_tls: bool) -> Self {
-        self.tcp_tls = tcp_tls;
-        self
-    }
-
-    /// Sets where to listen for WebSocket; see [`Config::web_listen`](#structfield.web_listen).
-    #[cfg(feature = "websocket")]
-    #[must_use]
-    pub fn web_listen(mut self, url: impl Into<String>) -> Self {
-        self.web_listen = Some(url.into());
-        self
-    }
-
-    /// Sets whether WebSocket is all that there is; see [`Config::web_only`](#structfield.web_only).
-    #[cfg(feature = "websocket")]
-    #[must_use]
-    pub fn web_only(mut self, web_only: bool) -> Self {
-        self.web_only = web_only;
-        self
-    }
-
-    /// Sets what peers must show that connect by WebSocket; see [`Config::token`](#structfield.token).
-    #[cfg(feature = "websocket")]
-    #[must_use]
-    pub fn token(mut self, token: Token) -> Self {
-        self.token = Some(token);
-        self
-    }
-
-    /// Sets after how long a silence a WebSocket is pinged; see
-    /// [`Config::web_ping_interval`](#structfield.web_ping_interval).
-    #[cfg(feature = "websocket")]
-    #[must_use]
-    pub fn web_ping_interval(mut self, interval: Duration) -> Self {
-        self.web_ping_interval = interval;
-        self
-    }
-
-    /// Sets the keys that packets are sealed with, and what becomes of those that are not sealed.
-    #[must_use]
-    pub fn keys(mut self, ring: KeyRing, plaintext: Plaintext) -> Self {
-        self.protocol.keys = Some(ring);
-        self.protocol.plaintext = plaintext;
-        self
-    }
-
-    /// Sets what keeps changed keys for the next start.
-    #[must_use]
-    pub fn key_keeper(mut self, keeper: impl KeyKeeper) -> Self {
-        self.key_keeper = Some(Arc::new(keeper));
-        self
-    }
-
-    /// Sets what writes and reads the values in messages.
-    #[must_use]
-    pub fn codec(mut self, codec: impl Codec) -> Self {
-        self.codec = Arc::new(codec);
-        self
-    }
-
     /// Whether the node is to have a UDP socket.
     pub(crate) fn has_datagrams(&self) -> bool {
         !self.stream_only && !self.dial_only && self.dialer.is_none() && self.acceptor.is_none()
     }
-
-    /// Checks every setting and how they fit together. Addresses are checked when the node starts.
-    ///
-    /// # Errors
-    ///
-    /// The first setting that is out of its range, by name.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        const GIB: usize = 1 << 30;
-        const MOST: usize = usize::MAX / 2;
-        let ms = Duration::from_millis;
-        let longest = ms(600_000);
-        let protocol = &self.protocol;
-        protocol.validate()?;
-        self.validate_names()?;
-        if self.dial_only && (self.acceptor.is_some() || self.advertise.is_some()) {
-            let reason =
-                "expected neither an acceptor nor an advertise address with it: nobody connects to such a node";
-            return Err(ConfigError { field: "dial_only", reason: reason.to_owned() });
-        }
-        within("dial_timeout", &self.dial_timeout, ms(10)..=protocol.join_timeout)?;
-        within("write_timeout", &self.write_timeout, ms(10)..=longest)?;
-        within("first_frame_timeout", &self.first_frame_timeout, ms(10)..=longest)?;
-        within("idle_timeout", &self.idle_timeout, self.first_frame_timeout + ms(1)..=ms(86_400_000))?;
-        within("max_connections", &self.max_connections, 4..=1_000_000)?;
-        within("max_unproven", &self.max_unproven, 1..=self.max_connections)?;
-        #[cfg(feature = "websocket")]
-        within("web_ping_interval", &self.web_ping_interval, ms(1_000)..=ms(3_600_000))?;
-        #[cfg(feature = "tls")]
-        if self.tcp_tls && self.tls.is_none() {
-            let reason = "expected a TLS configuration in tls, which it needs".to_owned();
-            return Err(ConfigError { field: "tcp_tls", reason });
-        }
-        let message = protocol.max_message.saturating_add(crate::framing::PREFIX);
-        within("total_queue_bytes", &self.total_queue_bytes, message..=MOST)?;
-        within("link_queue_bytes", &self.link_queue_bytes, message..=self.total_queue_bytes)?;
-        within("receive_queue_bytes", &self.receive_queue_bytes, message..=MOST)?;
-        within("command_queue", &self.command_queue, 1..=1_000_000)?;
-        within("event_queue", &self.event_queue, 1..=1_000_000)?;
-        let hour = Duration::from_hours(1);
-        within("on_gossip_interval", &self.on_gossip_interval, ms(10)..=hour)?;
-        within("on_gossip_max_interval", &self.on_gossip_max_interval, self.on_gossip_interval..=24 * hour)?;
-        within("message_queue", &self.message_queue, 1..=1_000_000)?;
-        within("max_handlers", &self.max_handlers, 1..=1_000_000)?;
-        codec::validate(&*self.codec)?;
-        within("receive_budget", &self.receive_budget, 1..=10_000)?;
-        within("socket_receive_buffer", &self.socket_receive_buffer, 0..=GIB)?;
-        within("socket_send_buffer", &self.socket_send_buffer, 0..=GIB)
-    }
-
-    fn validate_names(&self) -> Result<(), ConfigError> {
-        let wrong = |reason: String| Err(ConfigError { field: "dns_servers", reason });
-        match self.dns_servers.iter().find(|server| server.port() == 0 || server.ip().is_unspecified()) {
-            Some(server) => return wrong(format!("is {server}, expected the address and the port of a DNS server")),
-            None if cfg!(not(feature = "dns")) && !self.dns_servers.is_empty() => {
-                return wrong("is set, expected none in a program that is built without the feature `dns`".to_owned());
-            }
-            None if self.dns_servers.len() > 8 => {
-                return wrong(format!("has {} servers, expected at most 8", self.dns_servers.len()));
-            }
-            None => {}
-        }
-        let hour = Duration::from_hours(1);
-        within("min_name_ttl", &self.min_name_ttl, Duration::from_millis(100)..=hour)?;
-        within("max_name_ttl", &self.max_name_ttl, self.min_name_ttl..=24 * hour)
-    }
-}
-
-macro_rules! setters {
-    ($($field:ident: $type:ty,)*) => {
-        impl Config {
-            $(
-                #[doc = concat!("Sets [`Config::", stringify!($field), "`](#structfield.", stringify!($field), ").")]
-                #[must_use]
-                pub fn $field(mut self, $field: $type) -> Self {
-                    self.$field = $field;
-                    self
-                }
-            )*
-        }
-    };
-}
-
-setters! {
-    stream_only: bool,
-    dial_only: bool,
-    prefer_ipv6: bool,
-    min_name_ttl: Duration,
-    max_name_ttl: Duration,
-    dial_timeout: Duration,
-    write_timeout: Duration,
-    first_frame_timeout: Duration,
-    idle_timeout: Duration,
-    max_connections: usize,
-    max_unproven: usize,
-    link_queue_bytes: usize,
-    total_queue_bytes: usize,
-    receive_queue_bytes: usize,
-    command_queue: usize,
-    event_queue: usize,
-    on_gossip_interval: Duration,
-    on_gossip_max_interval: Duration,
-    compress_from: Option<usize>,
-    message_queue: usize,
-    max_handlers: usize,
-    receive_budget: usize,
-    socket_receive_buffer: usize,
-    socket_send_buffer: usize,
 }
 
 impl fmt::Debug for Config {
@@ -551,55 +285,5 @@ impl fmt::Debug for Config {
             .field("max_connections", &self.max_connections)
             .field("max_unproven", &self.max_unproven)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn presets_are_valid() {
-        for config in [Config::lan("x"), Config::wan("x"), Config::local("x")] {
-            assert_eq!(config.validate(), Ok(()));
-        }
-    }
-
-    #[test]
-    fn an_error_names_the_field_and_the_range() {
-        type Spoil = fn(&mut Config);
-        let cases: [(&str, Spoil); 24] = [
-            ("dns_servers", |c| c.dns_servers = vec!["10.0.0.1:0".parse().unwrap()]),
-            ("min_name_ttl", |c| c.min_name_ttl = Duration::ZERO),
-            ("max_name_ttl", |c| c.max_name_ttl = c.min_name_ttl / 2),
-            ("dial_only", |c| (c.dial_only, c.advertise) = (true, Some("10.0.0.1".to_owned()))),
-            ("probe_interval", |c| c.protocol.probe_interval = Duration::ZERO),
-            ("dial_timeout", |c| c.dial_timeout = c.protocol.join_timeout * 2),
-            ("write_timeout", |c| c.write_timeout = Duration::ZERO),
-            ("first_frame_timeout", |c| c.first_frame_timeout = Duration::ZERO),
-            ("idle_timeout", |c| c.idle_timeout = c.first_frame_timeout),
-            ("max_connections", |c| c.max_connections = 1),
-            ("max_unproven", |c| c.max_unproven = c.max_connections + 1),
-            ("link_queue_bytes", |c| c.link_queue_bytes = c.protocol.max_message),
-            ("link_queue_bytes", |c| c.link_queue_bytes = c.total_queue_bytes + 1),
-            ("total_queue_bytes", |c| c.total_queue_bytes = 0),
-            ("receive_queue_bytes", |c| c.receive_queue_bytes = 0),
-            ("command_queue", |c| c.command_queue = 0),
-            ("event_queue", |c| c.event_queue = 0),
-            ("on_gossip_interval", |c| c.on_gossip_interval = Duration::ZERO),
-            ("on_gossip_max_interval", |c| c.on_gossip_max_interval = c.on_gossip_interval / 2),
-            ("message_queue", |c| c.message_queue = 0),
-            ("max_handlers", |c| c.max_handlers = 0),
-            ("receive_budget", |c| c.receive_budget = 0),
-            ("socket_receive_buffer", |c| c.socket_receive_buffer = usize::MAX),
-            ("socket_send_buffer", |c| c.socket_send_buffer = usize::MAX),
-        ];
-        for (field, spoil) in cases {
-            let mut config = Config::lan("x");
-            spoil(&mut config);
-            let error = config.validate().unwrap_err();
-            assert_eq!(error.field, field);
-            assert!(error.reason.contains("expected"), "{error}");
-        }
     }
 }

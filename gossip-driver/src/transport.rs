@@ -4,6 +4,9 @@
 mod answer;
 mod layers;
 mod stream;
+#[cfg(test)]
+#[cfg(any(feature = "tls", feature = "websocket"))]
+mod talk;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 #[cfg(feature = "websocket")]
@@ -28,7 +31,7 @@ use crate::callback::text_of;
 use crate::resolve::Lookup;
 use crate::runtime::{Runtime, sleep};
 use crate::stats::{Counter, Counters};
-use crate::{AddressError, Config, NodeAddress};
+use crate::{Config, NodeAddress};
 
 pub(crate) use layers::{Gate, Layers};
 pub use stream::{Accepting, Acceptor, ByteStream, Bytewise, Dialer, Dialing};
@@ -73,8 +76,7 @@ impl<R: Runtime> Transport<R> {
                 None => return Err(unable(format!("this node cannot connect to {to}"))),
             },
         };
-        let endpoint = web.as_str().parse().map_err(|error: AddressError| unable(error.to_string()))?;
-        let found = self.lookup.resolve(&endpoint).await.map_err(|error| unable(error.to_string()))?;
+        let found = self.lookup.resolve(&web.clone().into()).await.map_err(|error| unable(error.to_string()))?;
         let mut last = None;
         for address in found.addresses {
             match self.runtime.connect(address).await {

@@ -27,16 +27,24 @@ impl WebAddress {
     /// The same path at another address.
     #[cfg(feature = "websocket")]
     pub(crate) fn at(&self, address: std::net::SocketAddr) -> Result<Self, AddressError> {
-        let scheme = if self.is_secure() { "wss" } else { "ws" };
-        format!("{scheme}://{address}{}", self.target()).parse()
+        self.with_authority(&address.to_string())
     }
 
     /// The same path and host at another port.
     #[cfg(feature = "websocket")]
     pub(crate) fn with_port(&self, port: u16) -> Result<Self, AddressError> {
+        self.with_authority(&self.authority_with(port))
+    }
+
+    #[cfg(feature = "websocket")]
+    fn with_authority(&self, authority: &str) -> Result<Self, AddressError> {
         let scheme = if self.is_secure() { "wss" } else { "ws" };
-        let (host, _) = self.authority();
-        format!("{scheme}://{host}:{port}{}", self.target()).parse()
+        format!("{scheme}://{authority}{}", self.target()).parse()
+    }
+
+    /// Whether a text has the scheme of a WebSocket, whatever is wrong with the rest of it.
+    pub(crate) fn is_meant_by(text: &str) -> bool {
+        split_url(text).is_some_and(|(scheme, ..)| ["ws", "wss"].iter().any(|web| scheme.eq_ignore_ascii_case(web)))
     }
 
     /// The URL.
@@ -120,10 +128,8 @@ fn checked(text: &str, may_be_any_port: bool) -> Result<WebAddress, AddressProbl
     if text.len() > WebAddress::LONGEST {
         return Err(AddressProblem::UrlTooLong);
     }
-    let (scheme, authority, rest) = split_url(text).ok_or(AddressProblem::Url)?;
-    if !["ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return Err(AddressProblem::Url);
-    }
+    let (scheme, authority, rest) =
+        split_url(text).filter(|_| WebAddress::is_meant_by(text)).ok_or(AddressProblem::Url)?;
     let is_allowed = |character: char| character.is_ascii_graphic() && !r#""<>\^`{|}#@"#.contains(character);
     if let Some(wrong) = text.chars().find(|&character| !is_allowed(character)) {
         return Err(AddressProblem::Character(wrong));
