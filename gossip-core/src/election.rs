@@ -1,11 +1,15 @@
 //! Elections: at most one leader for each name, by votes and leases. `docs/COORDINATION.md` says why it is right.
 
+mod candidacy;
 mod contest;
+mod diagnosis;
 mod electorate;
+mod office;
 mod reign;
 mod round;
 mod settings;
 mod status;
+mod voting;
 
 use alloc::string::String;
 use alloc::sync::Arc;
