@@ -211,6 +211,23 @@ fn a_leader_that_was_stopped_knows_that_its_lease_is_over() {
 }
 
 #[test]
+fn a_voter_that_was_stopped_keeps_its_promise_longer_by_that_time_and_no_more() {
+    let mut net = electing(5, &ElectionConfig::new(3));
+    let first = wait_for_leader(&mut net);
+    net.run(secs(60));
+    let voter = (first + 1) % 5;
+    net.pause(voter);
+    net.kill(first);
+    net.run(secs(8));
+    let second = leaders(&net)[0];
+    // It is bound to the first, and all that the second said meanwhile is handed in at once.
+    net.resume(voter);
+    net.kill(second);
+    let other = net.run_until(secs(15), |net| !leaders(net).is_empty());
+    assert!(other.is_some(), "the promise lasted for a lease and the time for which the voter was stopped");
+}
+
+#[test]
 fn without_an_election_there_is_no_packet_of_one() {
     let mut net = Net::cluster(3, &Config::lan("test"));
     net.run(secs(60));

@@ -36,6 +36,8 @@ pub(crate) struct Contest {
     pub(crate) mark: u64,
     /// When there is something to do, or to look whether time leapt.
     pub(crate) due: Instant,
+    /// When it is called next at the latest, unless something holds the node up.
+    pub(super) expected: Instant,
     /// When there is something to do.
     pub(super) next: Instant,
     pub(super) settings: ElectionConfig,
@@ -65,6 +67,7 @@ impl Contest {
             name,
             mark,
             due: cx.now,
+            expected: cx.now,
             next: quiet_until,
             settings,
             me,
@@ -105,15 +108,17 @@ impl Contest {
 
     pub(super) fn arm<A: Address>(&mut self, cx: &Context<A>) {
         self.due = self.next.min(cx.now + self.settings.lease / TICKS);
+        // What is overdue by now, as while packets that waited are handed in one after the other, makes no later call late.
+        self.expected = self.due.max(cx.now);
     }
 
     /// A step that comes late: the node did not run, or its clock leapt. Promises are kept longer by as much.
     pub(super) fn excuse_stall<A: Address>(&mut self, cx: &Context<A>) {
-        let late = cx.now.saturating_since(self.due);
+        let late = cx.now.saturating_since(self.expected);
         if late <= self.settings.lease / 32 {
             return;
         }
-        let due = self.due;
+        let due = self.expected;
         if let Some(promise) = self.promise.as_mut().filter(|promise| promise.until >= due) {
             promise.until = promise.until + late;
         }
@@ -125,7 +130,7 @@ impl Contest {
                 ended.since = ended.since + late;
             }
         }
-        self.due = cx.now;
+        self.expected = cx.now;
     }
 
     /// A node that went beyond its own past is another voter, which remembers all the same.
