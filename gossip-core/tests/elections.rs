@@ -174,6 +174,49 @@ fn a_node_that_started_again_waits_before_it_votes() {
     wait_for_leader(&mut net);
 }
 
+/// Starts a node anew at the address of one that was killed, under another id.
+fn replace(net: &mut Net, who: usize, number: u128, through: usize, settings: &ElectionConfig) {
+    net.start_at(who, number, Config::lan("test"));
+    net.join(who, through);
+    enter(net, who, settings);
+}
+
+#[test]
+fn machines_that_come_back_under_other_ids_stand_for_themselves() {
+    let settings = ElectionConfig::new(2);
+    let mut net = electing(3, &settings);
+    let leader = wait_for_leader(&mut net);
+    net.run(secs(60));
+    // The one that is left is no majority of those who had a vote.
+    let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    net.kill(leader);
+    net.kill(other);
+    net.run(secs(60));
+    assert!(matches!(reason(&mut net, one), Some(NoLeader::ElectorateLost { votes: 1, quorum: 2 })));
+    replace(&mut net, leader, 11, one, &settings);
+    replace(&mut net, other, 12, one, &settings);
+    wait_for_leader(&mut net);
+}
+
+#[test]
+fn strangers_at_other_addresses_stand_for_nobody() {
+    let settings = ElectionConfig::new(2);
+    let mut net = electing(3, &settings);
+    let leader = wait_for_leader(&mut net);
+    net.run(secs(60));
+    let one = (leader + 1) % 3;
+    net.kill(leader);
+    net.kill((leader + 2) % 3);
+    for number in [11, 12] {
+        let stranger = net.start(number, Config::lan("test"));
+        net.join(stranger, one);
+        enter(&mut net, stranger, &settings);
+    }
+    net.run(secs(600));
+    assert!(leaders(&net).is_empty(), "those who had a vote may be there still, on the other side of a cut");
+    assert!(matches!(reason(&mut net, one), Some(NoLeader::ElectorateLost { votes: 1, quorum: 2 })));
+}
+
 #[test]
 fn only_those_whose_metadata_fits_lead() {
     let mut net = Net::cluster(5, &Config::lan("test"));

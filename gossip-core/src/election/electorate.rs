@@ -58,6 +58,18 @@ impl Electorate {
         }
     }
 
+    /// Somebody who was asked at its address votes: the life of whoever had this address before has ended.
+    pub(super) fn note_vote<A: Address>(&mut self, cx: &Context<A>, by: Voter) {
+        let Some(successor) = cx.table.find(by.id).map(|slot| cx.table.member(slot)) else { return };
+        for &voter in self.voters.iter().filter(|voter| voter.id != by.id) {
+            let Some(member) = cx.table.find(voter.id).map(|slot| cx.table.member(slot)) else { continue };
+            let is_of_this_life = member.incarnation.epoch == voter.epoch && !member.state.is_live();
+            if is_of_this_life && member.address == successor.address {
+                self.ended.entry(voter).or_insert(Ended { since: cx.now, for_good: false });
+            }
+        }
+    }
+
     /// An operator says that a member is gone for good.
     pub(super) fn forget(&mut self, now: Instant, id: NodeId) {
         for &voter in self.voters.iter().filter(|voter| voter.id == id) {

@@ -46,6 +46,7 @@ impl Contest {
                 };
                 if let Some(round) = self.round.as_mut().filter(fits) {
                     round.count(from);
+                    self.electorate.note_vote(cx, from);
                     self.count(cx);
                 }
             }

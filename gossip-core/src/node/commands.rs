@@ -126,6 +126,9 @@ impl<A: Address> Node<A> {
 
     /// Advertises another address from now on.
     ///
+    /// Where elections are held, no other node may start at the old address while this one runs: it would be taken for what
+    /// became of this one (`docs/COORDINATION.md`).
+    ///
     /// # Errors
     ///
     /// The state is unchanged if the node is leaving or lost its id to a rival.
