@@ -5,6 +5,7 @@ use core::time::Duration;
 use crate::context::Context;
 use crate::election::contest::{BEATS, Contest, Promise};
 use crate::election::electorate::Ended;
+use crate::election::reign::Reign;
 use crate::election::round::Round;
 use crate::election::{ElectionChange, StepDown, Term, Voter};
 use crate::identity::{Address, NodeId};
@@ -37,6 +38,8 @@ impl Contest {
                     return;
                 }
                 let answer = self.answer(cx, from, ballot);
+                // Whoever is refused has to know what it must go beyond.
+                let term = if answer == Act::Refuse { term.max(self.voted) } else { term };
                 self.send(cx, one(to), answer, term, ballot.stamp);
             }
             Act::Would | Act::Grant => {
@@ -52,6 +55,13 @@ impl Contest {
             }
             Act::Heard => self.handle_heard(cx, from, term, ballot.stamp, version),
             Act::Refuse => {
+                let is_beyond = |reign: &Reign| {
+                    reign.beat.as_micros() == ballot.stamp && (term > reign.term || version > self.electorate.version)
+                };
+                if self.reign.as_ref().is_some_and(is_beyond) {
+                    // It could never follow this leader; it can follow one elected in a later term.
+                    self.abandon(cx, StepDown::Superseded, None, false);
+                }
                 if version > self.electorate.version && self.reign.is_none() {
                     self.electorate.adopt(version, ballot.voters());
                     self.electorate.look(cx);
