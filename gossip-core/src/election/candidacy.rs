@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::election::contest::{Contest, Promise};
 use crate::election::reign::Reign;
 use crate::election::round::Round;
-use crate::election::{ElectionChange, MOST_VOTERS, Term, Version, Voter};
+use crate::election::{ElectionChange, MOST_VOTERS, Term, Version};
 use crate::identity::Address;
 use crate::time::Instant;
 use crate::wire::Act;
@@ -28,10 +28,7 @@ impl Contest {
             self.next = free + self.patience(cx);
             return;
         }
-        let wait = self.settings.full_lease();
-        let effective: Vec<Voter> = self.electorate.effective(cx.now, wait).collect();
-        let may_stand = effective.is_empty() || effective.contains(&self.me);
-        if self.is_eligible(cx) && may_stand {
+        if self.is_eligible(cx) {
             self.ask(cx, false);
         } else {
             self.next = cx.now + self.settings.lease / 4 + self.patience(cx);
@@ -91,7 +88,9 @@ impl Contest {
             self.release(cx, round.term, None, false);
         }
         self.last_votes = round.votes;
-        self.next = cx.now + self.patience(cx);
+        // Those without a vote of their own ask less often: they are needed only where all who had one started again.
+        let wait = if self.electorate.voters.contains(&self.me) { Duration::ZERO } else { self.settings.lease / 4 };
+        self.next = cx.now + wait + self.patience(cx);
     }
 
     pub(super) fn win<A: Address>(&mut self, cx: &mut Context<A>) {
