@@ -71,14 +71,23 @@ impl Leaders {
         }
     }
 
+    /// Whether it is not time yet to ask for a leader, but will be if nothing happens any more.
+    pub(crate) fn is_open(facts: &Facts, patience: u64) -> bool {
+        facts.faults_active == 0 && !facts.link_is_harmful && facts.now <= due(facts, patience)
+    }
+
     /// Whether there is a leader, and all follow it, when it is time.
     pub(crate) fn check(&mut self, facts: &Facts, is_led: bool, patience: u64, state: impl Fn() -> String) {
-        let since = facts.disturbed.unwrap_or(0).saturating_add(facts.settle_time()).saturating_add(patience);
-        let is_due = facts.faults_active == 0 && facts.now >= since && !facts.link_is_harmful;
+        let is_due = facts.faults_active == 0 && facts.now >= due(facts, patience) && !facts.link_is_harmful;
         if !is_due || is_led {
             self.is_overdue = false;
         } else if !std::mem::replace(&mut self.is_overdue, true) {
             self.findings.push((Oracle::Led, None, format!("the nodes do not follow one leader: {}", state())));
         }
     }
+}
+
+/// From when on there has to be a leader, in a world that is calm.
+fn due(facts: &Facts, patience: u64) -> u64 {
+    facts.disturbed.unwrap_or(0).saturating_add(facts.settle_time()).saturating_add(patience)
 }

@@ -1,8 +1,9 @@
 //! Elections: who leads, as the world sees it.
 
-use gossip_core::{ElectionChange, Event, Term};
+use gossip_core::{ElectionChange, ElectionConfig, Event, Term};
 
 use crate::election::NAME;
+use crate::oracle::leaders::Leaders;
 use crate::sabotage::Bug;
 use crate::world::{Addr, World};
 
@@ -45,11 +46,16 @@ impl World {
         }
     }
 
+    /// Whether it is still to be seen that there is a leader.
+    pub(crate) fn awaits_leader(&self) -> bool {
+        let Some(election) = &self.scenario.election else { return false };
+        Leaders::is_open(&self.facts, patience(&election.config(self.scenario.nodes)))
+    }
+
     /// Whether all that run follow one leader, when it is time.
     pub(super) fn check_led(&mut self) {
         let Some(election) = &self.scenario.election else { return };
         let settings = election.config(self.scenario.nodes);
-        let patience = (settings.lease * 6 + settings.steady * 2).as_micros() as u64;
         let mut terms = Vec::new();
         let mut told = Vec::new();
         for (host, state) in self.hosts.iter().enumerate() {
@@ -60,11 +66,11 @@ impl World {
             told.extend(status.map(|status| (host, status)));
         }
         let is_led = terms.first().is_none_or(|first| first.is_some() && terms.iter().all(|term| term == first));
-        let nodes = self.scenario.nodes as usize;
-        // An electorate that lost its majority waits for an operator.
+        let needed = settings.floor.max(self.scenario.nodes as usize / 2 + 1);
+        // An electorate that lost its majority to such machines waits for an operator.
         let remember = self.oracles.leaders.witnesses();
-        let is_enough = remember.min(terms.len()) >= settings.floor.max(nodes / 2 + 1);
-        self.oracles.leaders.check(&self.facts, is_led || !is_enough, patience, || format!("{told:?}"));
+        let is_enough = terms.len() >= needed && (remember >= needed || !self.facts.has_strangers());
+        self.oracles.leaders.check(&self.facts, is_led || !is_enough, patience(&settings), || format!("{told:?}"));
     }
 
     /// What a planted bug makes of word of an election.
@@ -79,4 +85,9 @@ impl World {
             event => event,
         }
     }
+}
+
+/// How long an election may take once all agree on who is there, in microseconds.
+fn patience(settings: &ElectionConfig) -> u64 {
+    (settings.lease * 6 + settings.steady * 2).as_micros() as u64
 }
