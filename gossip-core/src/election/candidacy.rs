@@ -46,7 +46,7 @@ impl Contest {
             self.voted = term;
             self.promise = Some(Promise { term, to: self.me, until: cx.now + self.settings.promise() });
         }
-        self.electorate.note_vote(cx, self.me);
+        self.electorate.note_answer(cx, self.me);
         let ends = cx.now + self.settings.lease / 8;
         self.round = Some(Round { term, asked: cx.now, ends, is_vote, votes: Vec::from([self.me]) });
         self.next = cx.now + self.settings.lease / 32;

@@ -58,8 +58,8 @@ impl Electorate {
         }
     }
 
-    /// Somebody who was asked at its address votes: the life of whoever had this address before has ended.
-    pub(super) fn note_vote<A: Address>(&mut self, cx: &Context<A>, by: Voter) {
+    /// Somebody who was asked at its address answers: the life of whoever had this address before has ended.
+    pub(super) fn note_answer<A: Address>(&mut self, cx: &Context<A>, by: Voter) {
         let Some(successor) = cx.table.find(by.id).map(|slot| cx.table.member(slot)) else { return };
         for &voter in self.voters.iter().filter(|voter| voter.id != by.id) {
             let Some(member) = cx.table.find(voter.id).map(|slot| cx.table.member(slot)) else { continue };

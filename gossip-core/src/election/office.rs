@@ -179,7 +179,7 @@ impl Contest {
         if sent > reign.beat {
             return;
         }
-        self.electorate.note_vote(cx, from);
+        self.electorate.note_answer(cx, from);
         let fresh = Follower { heard: sent, since: cx.now, version };
         let follower = reign.followers.entry(from).or_insert(fresh);
         if sent.saturating_since(follower.heard) >= lease {

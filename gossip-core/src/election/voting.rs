@@ -49,12 +49,16 @@ impl Contest {
                 };
                 if let Some(round) = self.round.as_mut().filter(fits) {
                     round.count(from);
-                    self.electorate.note_vote(cx, from);
+                    self.electorate.note_answer(cx, from);
                     self.count(cx);
                 }
             }
             Act::Heard => self.handle_heard(cx, from, term, ballot.stamp, version),
             Act::Refuse => {
+                let is_asked = self.round.as_ref().is_some_and(|round| round.asked.as_micros() == ballot.stamp);
+                if is_asked || self.reign.as_ref().is_some_and(|reign| reign.beat.as_micros() == ballot.stamp) {
+                    self.electorate.note_answer(cx, from);
+                }
                 let is_beyond = |reign: &Reign| {
                     reign.beat.as_micros() == ballot.stamp && (term > reign.term || version > self.electorate.version)
                 };
