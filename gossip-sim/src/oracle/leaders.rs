@@ -32,11 +32,6 @@ impl Leaders {
         self.own.get(&host).copied()
     }
 
-    /// How many nodes have run since somebody became leader last: the others forgot what they had voted.
-    pub(crate) fn witnesses(&self) -> usize {
-        self.witnesses.len()
-    }
-
     /// A node stopped. When nobody is left who could know of a term, only the wall clocks at their starts keep later ones above
     /// it, and these may be wrong.
     pub(crate) fn stopped(&mut self, host: u32) {

@@ -66,10 +66,9 @@ impl World {
             told.extend(status.map(|status| (host, status)));
         }
         let is_led = terms.first().is_none_or(|first| first.is_some() && terms.iter().all(|term| term == first));
-        let needed = settings.floor.max(self.scenario.nodes as usize / 2 + 1);
-        // An electorate that lost its majority to such machines waits for an operator.
-        let remember = self.oracles.leaders.witnesses();
-        let is_enough = terms.len() >= needed && (remember >= needed || !self.facts.has_strangers());
+        // An electorate that lost its majority, to machines that are down or cannot be told from new ones, waits for an operator.
+        let all_run = self.facts.people.iter().all(|person| person.runs() || person.twin_of.is_some());
+        let is_enough = all_run && terms.len() >= settings.floor && !self.facts.has_strangers();
         self.oracles.leaders.check(&self.facts, is_led || !is_enough, patience(&settings), || format!("{told:?}"));
     }
 
