@@ -168,6 +168,11 @@ impl<A: Address> Context<A> {
             }
             // It tells by its envelope alone.
             Pending::Greeting { to } => one(to),
+            Pending::Ballot { to, draft, .. } => {
+                let copies = to.len();
+                draft.with_ballot(|ballot| self.put_copies(&mut writer, MessageKind::Ballot, ballot, copies));
+                to
+            }
             Pending::Control { to, control, .. } => {
                 self.put_control(&mut writer, &control);
                 one(to)

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
+use crate::election::ElectionChange;
 use crate::error::JoinError;
 use crate::identity::{Incarnation, NodeId};
 use crate::membership::{Member, MemberState};
@@ -75,6 +76,13 @@ pub enum Event<A> {
         tag: Option<Arc<str>>,
         /// How many at most.
         count: u64,
+    },
+    /// A leader came or went, in an election that this node takes part in.
+    Election {
+        /// The name of the election.
+        name: Arc<str>,
+        /// What changed.
+        change: ElectionChange,
     },
     /// Events were dropped because they were not polled in time.
     Missed {

@@ -119,9 +119,11 @@ impl<A: Address> Healing<A> {
             joining.inquire(cx, address);
         }
         // What it knows of the others grows old while it is quiet: any seed may be the one that still answers.
-        let chosen = cx.rng.below(self.seeds.len());
-        if let Some(seed) = self.seeds.get_mut(chosen) {
-            try_seed(cx, joining, seed);
+        // In turn, since two quiet nodes that happen to ask each other learn nothing.
+        let own = &cx.table.myself().address;
+        if let Some(place) = self.seeds.iter().position(|seed| seed.address != *own) {
+            try_seed(cx, joining, &mut self.seeds[place]);
+            self.seeds.rotate_left(place + 1);
         }
     }
 

@@ -62,6 +62,8 @@
 //! | follow those with certain metadata | [`Group`], [`Criteria`] |
 //! | send messages, ask questions | [`Node::broadcast`], [`Node::send`], [`Node::request`], [`Node::poll_delivery`], [`Delivery`] |
 //! | follow it | [`Event`], [`MemberChange`], [`Cause`] |
+//! | elect leaders | [`Node::enter_election`], [`Node::leads`], [`ElectionConfig`] |
+//! | order events by time | [`HybridClock`], [`Timestamp`] |
 //! | keep strangers out | [`KeyRing`], [`Key`], [`Plaintext`], [`Node::use_key`] |
 //! | watch its health | [`Stats`], [`DropReason`], [`Node::health_score`] |
 #![no_std]
@@ -77,11 +79,13 @@ mod context;
 mod delivery;
 mod dissemination;
 mod drawn;
+mod election;
 mod encode;
 mod error;
 mod event;
 mod group;
 mod healing;
+mod hlc;
 mod identity;
 mod join;
 mod lane;
@@ -110,9 +114,11 @@ mod wire;
 pub use config::{AcceptApplication, Config, ConfigError, within};
 pub use context::Phase;
 pub use delivery::Delivery;
+pub use election::{ElectionChange, ElectionConfig, ElectionError, ElectionStatus, NoLeader, StepDown, Term};
 pub use error::{ForgetError, JoinError, MetadataError, PhaseError, RejectReason};
 pub use event::{Cause, Event, MemberChange};
 pub use group::{Criteria, CriteriaProblem, Group, GroupChange, ParseCriteriaError};
+pub use hlc::{HybridClock, Timestamp, TooFarAhead};
 pub use identity::{Address, Epoch, Identity, Incarnation, NodeId, ParseNodeIdError, Tags, Versions};
 pub use membership::{Member, MemberState};
 pub use message::{

@@ -1,6 +1,7 @@
 //! The public face, and the dispatch of what comes in; the rules are in the modules beside it.
 
 mod commands;
+mod elections;
 mod keys;
 mod messages;
 mod receive;
@@ -11,6 +12,7 @@ use crate::anti_entropy::AntiEntropy;
 use crate::broadcast::Broadcaster;
 use crate::config::{Config, ConfigError};
 use crate::context::{Context, Phase};
+use crate::election::Elections;
 use crate::error::JoinError;
 use crate::event::Event;
 use crate::healing::Healing;
@@ -54,6 +56,7 @@ pub struct Node<A> {
     anti_entropy: AntiEntropy,
     requests: Requests<A>,
     broadcaster: Broadcaster<A>,
+    elections: Elections,
     /// The last node seen that has this one's id, so that it is reported once.
     impostor: Option<(A, Incarnation)>,
 }
@@ -82,6 +85,7 @@ impl<A: Address> Node<A> {
             anti_entropy: AntiEntropy::new(now),
             requests: Requests::new(),
             broadcaster: Broadcaster::new(&cx),
+            elections: Elections::default(),
             impostor: None,
             cx,
         })
@@ -149,6 +153,7 @@ impl<A: Address> Node<A> {
                 Timer::Pull => self.broadcaster.pull(cx),
                 Timer::Recent => self.broadcaster.tell_recent(cx),
                 Timer::Order => self.broadcaster.give_up(cx),
+                Timer::Election => self.elections.step(cx),
             }
         }
         self.follow_up();

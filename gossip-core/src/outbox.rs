@@ -13,7 +13,7 @@ use crate::identity::{Incarnation, NodeId};
 use crate::membership::Slot;
 use crate::seal::{Addressee, Addressing};
 use crate::transmit::Channel;
-use crate::wire::{MetadataWantList, Want};
+use crate::wire::{Draft, MetadataWantList, Want};
 
 /// Addresses that one packet goes to.
 pub(crate) type Recipients<A> = SmallVec<[A; 4]>;
@@ -67,6 +67,8 @@ pub(crate) enum Pending<A> {
     Greeting { to: A },
     /// What keeps broadcasts reliable.
     Control { to: A, channel: Channel, control: Control },
+    /// What an election takes.
+    Ballot { to: Recipients<A>, channel: Channel, draft: Draft },
 }
 
 impl<A> Pending<A> {
@@ -74,6 +76,7 @@ impl<A> Pending<A> {
     fn receiver(&self) -> Option<&A> {
         match self {
             Self::PingRequest { .. } | Self::Gossip { .. } => None,
+            Self::Ballot { to, .. } => to.first().filter(|_| to.len() == 1),
             Self::Ping { to, .. }
             | Self::Ack { to, .. }
             | Self::Nack { to, .. }
@@ -97,7 +100,8 @@ impl<A> Pending<A> {
             Self::Ping { channel, .. }
             | Self::Ack { channel, .. }
             | Self::Claim { channel, .. }
-            | Self::Control { channel, .. } => *channel,
+            | Self::Control { channel, .. }
+            | Self::Ballot { channel, .. } => *channel,
             Self::PingRequest { .. } | Self::Nack { .. } | Self::Gossip { .. } => Channel::Datagram,
             Self::Join { .. }
             | Self::Table { .. }

@@ -68,6 +68,8 @@ counted! {
         Baseline = "baseline",
         /// Which broadcasts came lately, with a request for those that the sender lacks.
         Compare = "compare",
+        /// What an election takes: votes, and word of who leads.
+        Ballot = "ballot",
     }
 }
 

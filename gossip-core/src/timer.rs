@@ -42,10 +42,12 @@ pub(crate) enum Timer {
     Recent,
     /// The earliest ordered broadcast that waited long enough.
     Order,
+    /// The earliest step of an election.
+    Election,
 }
 
 impl Timer {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::ProbeRound,
         Self::Probe,
         Self::Relay,
@@ -62,6 +64,7 @@ impl Timer {
         Self::Pull,
         Self::Recent,
         Self::Order,
+        Self::Election,
     ];
 }
 

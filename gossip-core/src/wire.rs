@@ -5,6 +5,7 @@
 //! nothing is allocated, and nothing nests.
 
 mod application;
+mod ballot;
 mod envelope;
 mod member;
 mod message;
@@ -13,6 +14,7 @@ mod sealed;
 pub(crate) use application::{
     Compare, CopyHeader, DirectHeader, LONGEST_HEADER, Letter, MAX_PATH, ReplyHeader, RequestHeader, RunEntry,
 };
+pub(crate) use ballot::{Act, Ballot, Draft};
 pub(crate) use envelope::{Envelope, HEADER, Opened, TRAILER, cluster_hash, open, seal};
 #[cfg(test)]
 pub(crate) use member::Entries;

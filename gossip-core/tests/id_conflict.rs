@@ -133,6 +133,36 @@ fn a_contested_node_tries_its_seeds_too() {
 }
 
 #[test]
+fn a_contested_node_asks_each_of_its_seeds_before_it_asks_one_again() {
+    let config = Config::lan("test");
+    let mut net = Net::cluster(6, &config);
+    let rival = net.start(4, config.clone());
+    net.join(rival, 0);
+    net.run(secs(5));
+    assert_eq!(net.node(3).phase(), Phase::Contested);
+    for who in [0, 1, 2, 4, 5, rival] {
+        net.kill(who);
+    }
+    net.clear_events();
+    let now = net.now;
+    // Its own address is one of those that all nodes are told.
+    net.node(3).set_seeds(now, vec![0, 1, 2, 3, 4, 5]);
+    let takes_part = |net: &Net| net.hosts[3].node.as_ref().is_some_and(|node| node.phase() == Phase::Active);
+    assert!(net.run_until(secs(600), takes_part).is_some());
+    let mut asked: Vec<usize> = net.hosts[3]
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::JoinFailed { address, .. } => Some(*address),
+            _ => None,
+        })
+        .collect();
+    asked.truncate(5);
+    asked.sort_unstable();
+    assert_eq!(asked, [0, 1, 2, 4, 5]);
+}
+
+#[test]
 fn a_contested_node_notices_that_a_seed_it_knew_is_not_there_any_more() {
     let config = Config::lan("test");
     let mut net = Net::cluster(4, &config);

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gossip_core::{
-    BroadcastOptions, Config, Delivery, DropReason, Epoch, Identity, Instant, Key, KeyRing, MessageType, Node, NodeId,
-    Reliability, Value,
+    BroadcastOptions, Config, Delivery, DropReason, ElectionConfig, Epoch, Identity, Instant, Key, KeyRing,
+    MessageType, Node, NodeId, Reliability, Value,
 };
 
 /// Name in the document, sender, and kind of the first message.
@@ -138,6 +138,21 @@ fn written_messages() -> BTreeMap<&'static str, Vec<u8>> {
     MESSAGES.into_iter().map(named).collect()
 }
 
+/// Both take part in an election, and one of them asks for the other's vote.
+fn written_ballots() -> [(&'static str, Vec<u8>); 2] {
+    let mut pair = Pair::new();
+    pair.nodes[1].join(pair.now, address(0)).unwrap();
+    pair.settle();
+    pair.run(Duration::from_secs(5));
+    for node in &mut pair.nodes {
+        node.enter_election(pair.now, "chief", ElectionConfig::new(2)).unwrap();
+    }
+    pair.run(Duration::from_secs(5));
+    let asker = usize::from(pair.nodes[1].leads(pair.now, "chief").is_some());
+    let ballot = |host: usize| pair.seen.get(&(host, 25)).cloned().expect("both said something");
+    [("canvass", ballot(asker)), ("would", ballot(1 - asker))]
+}
+
 /// The packet in the block of this name.
 fn documented(name: &str) -> Vec<u8> {
     let (_, rest) = DOCUMENT.split_once(&format!("```{name}\n")).expect("the document has a block of this name");
@@ -148,7 +163,7 @@ fn documented(name: &str) -> Vec<u8> {
 
 #[test]
 fn the_document_shows_what_nodes_write() {
-    for (name, packet) in written().into_iter().chain(written_messages()) {
+    for (name, packet) in written().into_iter().chain(written_messages()).chain(written_ballots()) {
         assert_eq!(packet, documented(name), "{name} is now {packet:02x?}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::scenario::Scenario;
 
 /// Name and text of each.
-const FILES: [(&str, &str); 38] = [
+const FILES: [(&str, &str); 39] = [
     ("idle", include_str!("../scenarios/idle.toml")),
     ("join-storm", include_str!("../scenarios/join-storm.toml")),
     ("rolling-restart", include_str!("../scenarios/rolling-restart.toml")),
@@ -41,6 +41,7 @@ const FILES: [(&str, &str); 38] = [
     ("outsider-flood", include_str!("../scenarios/outsider-flood.toml")),
     ("outsider-forgery", include_str!("../scenarios/outsider-forgery.toml")),
     ("rotation", include_str!("../scenarios/rotation.toml")),
+    ("election", include_str!("../scenarios/election.toml")),
     ("chaos", include_str!("../scenarios/chaos.toml")),
 ];
 

@@ -218,6 +218,11 @@ impl Facts {
         }
     }
 
+    /// Whether there are machines that have both another id and another address than at first: nobody can tell them from new ones.
+    pub(crate) fn has_strangers(&self) -> bool {
+        self.people.iter().zip(0..).any(|(person, host)| person.renamed > 0 && person.address != host)
+    }
+
     /// Whether there is or was another machine with the same id.
     pub(crate) fn is_doubled(&self, host: u32) -> bool {
         self.doubled.contains(host)

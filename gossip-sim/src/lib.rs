@@ -48,6 +48,7 @@ mod app;
 mod builtin;
 mod clock;
 mod compare;
+mod election;
 mod facts;
 mod fault;
 mod hardship;
@@ -80,6 +81,7 @@ mod world;
 
 pub use app::{App, AppContext};
 pub use compare::{CompareError, Difference, compare};
+pub use election::Election;
 pub use facts::{Status, Subject};
 pub use fault::{Action, Comeback, Fault};
 pub use html::html;

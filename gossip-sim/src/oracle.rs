@@ -7,6 +7,7 @@ pub(crate) mod bounded;
 pub(crate) mod broadcasts;
 pub(crate) mod claims;
 pub(crate) mod harmless;
+pub(crate) mod leaders;
 pub(crate) mod leavers;
 pub(crate) mod requests;
 pub(crate) mod resurrection;
@@ -63,6 +64,12 @@ pub enum Oracle {
     Requests,
     /// What an outsider did had an effect.
     Harmless,
+    /// Two nodes became leader in one term, or a later leader's term is smaller.
+    OneLeader,
+    /// Two nodes acted as leader at one moment.
+    Leases,
+    /// The nodes did not come to follow one leader in time.
+    Led,
     /// The user's own application or check.
     Application,
     /// A node panicked.
@@ -89,6 +96,9 @@ impl Oracle {
             Self::Ordered => "ordered",
             Self::Requests => "requests",
             Self::Harmless => "harmless",
+            Self::OneLeader => "one-leader",
+            Self::Leases => "leases",
+            Self::Led => "led",
             Self::Application => "application",
             Self::Panic => "panic",
         }
@@ -163,6 +173,7 @@ pub(crate) struct Oracles {
     pub(crate) broadcasts: broadcasts::Broadcasts,
     pub(crate) requests: requests::Requests,
     pub(crate) harmless: harmless::Harmless,
+    pub(crate) leaders: leaders::Leaders,
 }
 
 impl Oracles {
@@ -180,6 +191,7 @@ impl Oracles {
             broadcasts: broadcasts::Broadcasts::default(),
             requests: requests::Requests::default(),
             harmless: harmless::Harmless::default(),
+            leaders: leaders::Leaders::default(),
         }
     }
 
@@ -213,6 +225,7 @@ impl Oracles {
         self.forget(host);
         self.broadcasts.stopped(host);
         self.requests.stopped(host);
+        self.leaders.stopped(host);
     }
 
     fn forget(&mut self, host: u32) {
@@ -244,6 +257,7 @@ impl Oracles {
             Event::JoinAccepted { address, .. } | Event::JoinFailed { address, .. } => {
                 self.answers.answered(host, *address);
             }
+            Event::Election { .. } => self.leaders.event(facts, host, event),
             _ => {}
         }
     }
@@ -257,6 +271,7 @@ impl Oracles {
             &mut self.broadcasts.findings,
             &mut self.requests.findings,
             &mut self.harmless.findings,
+            &mut self.leaders.findings,
         ];
         if parts.iter().all(|part| part.is_empty()) {
             return;

@@ -67,6 +67,12 @@ pub enum Bug {
     TakesPlaintext,
     /// The node starts again as if it had never stopped: in the epoch that it had.
     RepeatsEpochs,
+    /// The node acts as leader for ever once it was one.
+    KeepsLeading,
+    /// The node leads in a term that another one led in.
+    RepeatsTerms,
+    /// The node does not say who leads.
+    HidesLeader,
     /// The node panics.
     Panics,
 }

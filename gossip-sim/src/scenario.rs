@@ -18,6 +18,7 @@ pub use check::Problem;
 pub use file::ScenarioError;
 pub use quantity::{Expected, Select, Share, SignedSpan, Span};
 
+use crate::election::Election;
 use crate::fault::{Action, Fault};
 use crate::keys;
 use crate::link::{Latency, Link};
@@ -67,6 +68,9 @@ pub struct Scenario {
     /// Tags, and which nodes have them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, Select>,
+    /// An election that the nodes hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub election: Option<Election>,
     /// Faults drawn at random from the seed, besides those listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chaos: Option<Chaos>,
@@ -117,6 +121,7 @@ impl Default for Scenario {
             direct: Vec::new(),
             request: Vec::new(),
             tags: BTreeMap::new(),
+            election: None,
             chaos: None,
             settle: None,
             sabotage: None,

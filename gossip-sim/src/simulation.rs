@@ -154,9 +154,10 @@ impl World {
         }
     }
 
-    /// Whether the nodes may still come to agree, or messages arrive.
+    /// Whether the nodes may still come to agree or find a leader, or messages arrive.
     fn is_unfinished(&self) -> bool {
-        self.oracles.agreement.is_open(&self.facts, self.last_change()) || self.awaits_messages()
+        let is_open = self.oracles.agreement.is_open(&self.facts, self.last_change());
+        is_open || self.awaits_messages() || self.awaits_leader()
     }
 
     fn call(&mut self, checks: &[Check]) {

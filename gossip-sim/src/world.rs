@@ -5,6 +5,7 @@ mod connect;
 mod deliveries;
 mod hand;
 mod keys;
+mod lead;
 mod mirror;
 mod outsider;
 mod preload;

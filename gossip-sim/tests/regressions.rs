@@ -76,3 +76,9 @@ fn a_node_that_leaves_ends_the_probe_that_is_under_way() {
 fn a_clock_that_runs_fast_or_slow_makes_no_deadline_late() {
     holds(include_str!("found/fast.toml"), &[1, 2, 3]);
 }
+
+/// A fault of the simulator's: who was alone was blamed for ever, "no agreement: node 1 as dead, which left properly".
+#[test]
+fn a_node_that_is_alone_may_take_a_leaver_for_dead() {
+    holds(include_str!("found/last-leaver.toml"), &[508]);
+}

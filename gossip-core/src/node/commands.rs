@@ -67,6 +67,9 @@ impl<A: Address> Node<A> {
     /// [`PhaseError::Leaving`] if it is leaving already.
     pub fn leave(&mut self, now: Instant) -> Result<(), PhaseError> {
         self.advance(now);
+        if self.cx.is_active() && !self.elections.is_empty() {
+            self.elections.leave(&mut self.cx);
+        }
         self.leave.begin(&mut self.cx)?;
         self.joining.abandon(&mut self.cx);
         self.requests.arm(&mut self.cx);
@@ -96,6 +99,7 @@ impl<A: Address> Node<A> {
             ForgetScope::Here => self.cx.forget_here(slot),
             ForgetScope::Everywhere => self.cx.forget_everywhere(slot),
         }
+        self.elections.forget(&mut self.cx, id);
         self.follow_up();
         Ok(())
     }
@@ -121,6 +125,9 @@ impl<A: Address> Node<A> {
     }
 
     /// Advertises another address from now on.
+    ///
+    /// Where elections are held, no other node may start at the old address while this one runs: it would be taken for what
+    /// became of this one (`docs/COORDINATION.md`).
     ///
     /// # Errors
     ///

@@ -2,6 +2,7 @@
 
 use crate::claims::Hearsay;
 use crate::context::Phase;
+use crate::election::Voter;
 use crate::error::{JoinError, RejectReason};
 use crate::event::Event;
 use crate::identity::{Address, Incarnation, Versions};
@@ -295,6 +296,10 @@ impl<A: Address> Node<A> {
             Message::Difference(difference) => self.cx.handle_difference(from, difference.wanted),
             // Only a node that has this one's id sends it, and that case is handled before.
             Message::Conflict(_) => self.cx.drop(DropReason::Unexpected),
+            Message::Ballot(ballot) => {
+                let from = Voter { id: sender, epoch: origin.envelope.epoch };
+                self.elections.handle(&mut self.cx, from, &ballot);
+            }
             other => self.receive_application(origin, other),
         }
     }

@@ -10,6 +10,7 @@ use crate::stats::MessageKind;
 use crate::wire::application::{
     Compare, CopyHeader, DirectHeader, Hops, LONGEST_HEADER, Letter, ReplyHeader, RequestHeader, Runs,
 };
+use crate::wire::ballot::Ballot;
 use crate::wire::member::{Claim, Delta, MetadataWants};
 
 /// Fewest buckets that fingerprints are exchanged in.
@@ -144,6 +145,7 @@ pub(crate) enum Message<'a, A> {
     Pull(Runs<'a>),
     Baseline(Runs<'a>),
     Compare(Compare<'a>),
+    Ballot(Ballot<'a>),
     /// A kind from the future.
     Unknown,
 }
@@ -174,6 +176,7 @@ impl MessageKind {
             Self::Pull => 22,
             Self::Baseline => 23,
             Self::Compare => 24,
+            Self::Ballot => 25,
         }
     }
 
@@ -207,6 +210,7 @@ impl<A> Message<'_, A> {
             Self::Pull(_) => MessageKind::Pull,
             Self::Baseline(_) => MessageKind::Baseline,
             Self::Compare(_) => MessageKind::Compare,
+            Self::Ballot(_) => MessageKind::Ballot,
             Self::Unknown => return None,
         })
     }
@@ -305,6 +309,11 @@ fn decode<'a, A: Address>(code: u8, payload: &'a [u8]) -> Option<Message<'a, A>>
         MessageKind::Pull => Message::Pull(Runs::decode(payload)?),
         MessageKind::Baseline => Message::Baseline(Runs::decode(payload)?),
         MessageKind::Compare => Message::Compare(Compare::decode(payload)?),
+        MessageKind::Ballot => {
+            let ballot: Ballot<'a> = fields(payload)?;
+            ballot.is_valid().then_some(())?;
+            Message::Ballot(ballot)
+        }
     })
 }
 

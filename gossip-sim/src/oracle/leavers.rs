@@ -8,7 +8,7 @@ use crate::oracle::{Finding, Oracle};
 use crate::world::Addr;
 
 pub(crate) fn check(facts: &mut Facts, host: u32, change: &MemberChange<Addr>) -> Option<Finding> {
-    if change.member.state != MemberState::Dead || facts.running < 2 {
+    if change.member.state != MemberState::Dead {
         return None;
     }
     let subject = Subject::of(change.member.id)?;
@@ -17,7 +17,8 @@ pub(crate) fn check(facts: &mut Facts, host: u32, change: &MemberChange<Addr>) -
         return None;
     }
     let since = departure.began.saturating_sub(facts.memory());
-    if is_excused(facts, host, subject, since, &change.cause) {
+    // Whoever is alone has nobody who could tell it.
+    if facts.running < 2 || is_excused(facts, host, subject, since, &change.cause) {
         facts.excuse_departure(subject);
         return None;
     }

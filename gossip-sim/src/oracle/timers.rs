@@ -22,7 +22,7 @@ impl Timers {
     /// A deadline is being served, late by this many microseconds.
     pub(crate) fn fired(&mut self, facts: &Facts, host: u32, late_by: u64) {
         let person = facts.person(host);
-        if late_by.min(facts.now - person.held_up_until) > ROUNDING && person.slowed == 0 {
+        if late_by.min(facts.now.saturating_sub(person.held_up_until)) > ROUNDING && person.slowed == 0 {
             let message = format!("a deadline is served {late_by} µs late");
             self.findings.push((Oracle::Timers, Some(host), message));
         }

@@ -7,6 +7,10 @@ use crate::world::Addr;
 
 /// What is wrong with one of the pairs: both take part, or none does.
 pub(super) fn difference(facts: &Facts, live: &[(usize, &Node<Addr>)]) -> Option<String> {
+    let is_alone = |host: usize| !facts.is_doubled(host as u32);
+    if let Some((host, _)) = live.iter().find(|(host, node)| is_alone(*host) && node.phase() == Phase::Contested) {
+        return Some(format!("node {host} is quiet though nobody else has its id"));
+    }
     if facts.doubled.is_empty() {
         return None;
     }

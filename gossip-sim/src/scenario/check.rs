@@ -52,6 +52,11 @@ impl Scenario {
             require(workload.keys >= 1, "workload.keys", "at least one key")?;
             require(workload.value_bytes <= 16_384, "workload.value_bytes", "0 to 16384 bytes")?;
         }
+        if let Some(election) = &self.election
+            && let Err(error) = election.config(self.nodes).validate()
+        {
+            return Err(problem(format!("election.{}", error.field), in_range(&error.reason)));
+        }
         self.check_traffic()?;
         if let Some(chaos) = &self.chaos {
             require(chaos.from < chaos.until, "chaos.until", "a time after `chaos.from`")?;

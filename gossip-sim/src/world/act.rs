@@ -228,7 +228,8 @@ impl World {
 
     /// A machine goes on after a pause, and does what was asked of it meanwhile.
     fn go_on(&mut self, host: u32) {
-        self.facts.people[host as usize].held_up_until = self.facts.now;
+        let held_up_until = &mut self.facts.people[host as usize].held_up_until;
+        *held_up_until = self.facts.now.max(*held_up_until);
         self.resume(host);
         let postponed = std::mem::take(&mut self.hosts[host as usize].postponed);
         if let Some(coming) = postponed.start {
@@ -240,6 +241,7 @@ impl World {
     }
 
     fn spoil_clock(&mut self, host: u32, wall_us: i64, leap: Option<Span>) {
+        self.oracles.leaders.clocks_were_wrong |= wall_us != 0 || leap.is_some();
         let now = self.facts.now;
         let state = &mut self.hosts[host as usize];
         state.clock.shift_wall(wall_us);
@@ -251,7 +253,8 @@ impl World {
         state.clock.drift(now, state.drifts.last().map_or(0, |&(_, ppm)| ppm));
         if leap.is_some() {
             let person = &mut self.facts.people[host as usize];
-            (person.was_held_up, person.held_up_until) = (true, now);
+            // It may be at work still on what came while it was slow.
+            (person.was_held_up, person.held_up_until) = (true, now.max(person.held_up_until));
         }
         // After a leap the deadline may lie in the past; nobody is late but the clock.
         state.armed = u64::MAX;

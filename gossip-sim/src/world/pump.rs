@@ -114,6 +114,7 @@ impl World {
                 break;
             }
         }
+        self.check_leaders(host);
         self.oracles.drain(&self.facts);
         self.arm(host);
     }
@@ -137,6 +138,7 @@ impl World {
     fn drain_events(&mut self, host: u32) {
         while let Some(event) = self.hosts[host as usize].node.as_mut().and_then(Node::poll_event) {
             let event = self.spoil(host, event);
+            let event = self.spoil_election(host, event);
             self.note_event(host, &event);
             self.oracles.event(&mut self.facts, host, &event);
             self.metrics.event(&self.facts, host, &event);

@@ -132,6 +132,7 @@ impl World {
         (person.status, person.epoch, person.started, person.departure) = (Status::Running, epoch, now, None);
         self.facts.running += 1;
         self.trace.note(now, host, trace::STARTED, epoch.as_u64());
+        self.enter_election(host);
         self.oracles.started(host);
         self.metrics.started(&self.facts, host);
     }
