@@ -296,6 +296,12 @@ impl<A: Address> Node<A> {
                 let from = Voter { id: sender, epoch: origin.envelope.epoch };
                 self.elections.handle(&mut self.cx, from, &ballot);
             }
+            Message::StoreRoot(root) => {
+                self.stores.handle_root(&mut self.cx, (sender, origin.envelope.epoch), root);
+            }
+            Message::StoreSync(sync) => {
+                self.stores.handle_sync(&mut self.cx, (sender, origin.envelope.epoch), from, &sync);
+            }
             other => self.receive_application(origin, other),
         }
     }
