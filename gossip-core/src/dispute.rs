@@ -1,5 +1,5 @@
-//! When it is time to compare something of two nodes whose fingerprints differ: not while news is on its way, and less and less often
-//! about a difference that cannot be settled.
+//! When it is time to compare something of two nodes whose fingerprints differ: not while news is on its way, and less
+//! and less often about a difference that cannot be settled.
 
 use core::time::Duration;
 
@@ -47,8 +47,8 @@ impl Disputes {
         self.began = Some(now);
     }
 
-    /// Whether it is time for an exchange about these fingerprints, theirs and this node's. `changed`: when the latter did so last.
-    /// `spread`: how long news needs.
+    /// Whether it is time for an exchange about these fingerprints, theirs and this node's. `changed`: when the latter
+    /// did so last. `spread`: how long news needs.
     ///
     /// Some differences cannot be settled, for example where a limit is lower at one side. They are asked about less
     /// and less often.

@@ -1,8 +1,9 @@
-//! Comparing a store with another node's: from the fingerprint of all down to the rows that differ, which are exchanged.
+//! Comparing a store with another node's: from the fingerprint of all down to the rows that differ, which are
+//! exchanged.
 //!
-//! Who finds at the answer to its probe that fingerprints differ begins. The two take turns: each step answers, for every bucket that
-//! differs, with the fingerprints of its children, or with a list of its rows where there are few, or with the rows themselves. Who is
-//! asked keeps nothing in mind.
+//! Who finds at the answer to its probe that fingerprints differ begins. The two take turns: each step answers, for
+//! every bucket that differs, with the fingerprints of its children, or with a list of its rows where there are few, or
+//! with the rows themselves. Who is asked keeps nothing in mind.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -28,7 +29,8 @@ const STEPS: u8 = 40;
 /// After how long without an answer another comparison may begin.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a node does not discard though others lack it, as a part of the time for which deletions are kept: it may not have been shared.
+/// What a node does not discard though others lack it, as a part of the time for which deletions are kept: it may not
+/// have been shared.
 const DOUBT: u64 = 8;
 
 /// A comparison that this node began.

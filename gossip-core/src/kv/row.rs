@@ -67,8 +67,8 @@ impl Row {
         key.len() + self.value.as_ref().map_or(0, Bytes::len)
     }
 
-    /// When something is to be done about it, in microseconds since 1970: its value ends, or what is left of it has been kept for long
-    /// enough.
+    /// When something is to be done about it, in microseconds since 1970: its value ends, or what is left of it has
+    /// been kept for long enough.
     pub(super) fn deadline(&self, keep: u64) -> Option<u64> {
         if self.value.is_some() { self.expires } else { Some(self.reaped(keep)) }
     }
@@ -82,7 +82,8 @@ impl Row {
         gone.saturating_add(keep).checked_next_multiple_of(step).unwrap_or(u64::MAX)
     }
 
-    /// What it adds to the fingerprint of the table. The value is not in it: a version is written once, and its value may have ended.
+    /// What it adds to the fingerprint of the table. The value is not in it: a version is written once, and its value
+    /// may have ended.
     pub(super) fn fingerprint(&self, key: &str) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(0, 1);
         hasher.write(&self.version.stamp.as_u64().to_be_bytes());

@@ -6,8 +6,9 @@ use crate::config::{Config, ConfigError, within};
 use crate::error::PhaseError;
 use crate::hlc::HybridClock;
 
-/// How large a store may grow, and for how long it remembers deletions. All members must use the same `keep`: with another it is
-/// another store, even under the same name. Limits should be the same: what is too large for one member stays away from it.
+/// How large a store may grow, and for how long it remembers deletions. All members must use the same `keep`: with
+/// another it is another store, even under the same name. Limits should be the same: what is too large for one member
+/// stays away from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreConfig {
     /// Longest key in bytes. 1 to 4,096.
@@ -124,8 +125,8 @@ pub enum StoreError {
         /// What was asked for.
         ttl: Duration,
     },
-    /// The store's timestamps are so far ahead of the wall clock that others would refuse the write. The clock was set back, or this node
-    /// wrote while it was wrong.
+    /// The store's timestamps are so far ahead of the wall clock that others would refuse the write. The clock was set
+    /// back, or this node wrote while it was wrong.
     #[error(
         "the store's clock is {ahead:?} ahead of the wall clock, and others take at most {most:?}: set the wall clock right, or wait"
     )]

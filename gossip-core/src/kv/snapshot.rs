@@ -1,5 +1,5 @@
-//! A store as bytes that outlast the node: with a length and a checksum, so that what was cut or damaged is noticed before any of it is
-//! taken.
+//! A store as bytes that outlast the node: with a length and a checksum, so that what was cut or damaged is noticed
+//! before any of it is taken.
 
 use alloc::vec::Vec;
 use core::hash::Hasher;

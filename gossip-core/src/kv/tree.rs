@@ -1,7 +1,8 @@
 //! Fingerprints of a table by parts, so that two nodes find where theirs differ without telling each other all of them.
 //!
-//! Keys stand in the space of 64-bit numbers by their hash. Each level divides it in sixteen times as many buckets as the one above. The
-//! sums of the upper levels are kept up to date with each change; below, a bucket holds so few rows that they are added when asked for.
+//! Keys stand in the space of 64-bit numbers by their hash. Each level divides it in sixteen times as many buckets as
+//! the one above. The sums of the upper levels are kept up to date with each change; below, a bucket holds so few rows
+//! that they are added when asked for.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -107,7 +108,8 @@ impl Tree {
         self.add(place, fingerprint.wrapping_neg());
     }
 
-    /// The sum of the fingerprints in a bucket. Constant work down to the third level; below, it grows with the rows in it.
+    /// The sum of the fingerprints in a bucket. Constant work down to the third level; below, it grows with the rows in
+    /// it.
     pub(super) fn sum(&self, bucket: Bucket) -> u64 {
         if bucket.level <= KEPT {
             return self.sums[bucket.index()];

@@ -78,13 +78,13 @@ pub struct StoreMut<'a, A: Address> {
 impl<A: Address> StoreMut<'_, A> {
     /// Writes a key; with a time to live, it ends by itself at all members.
     ///
-    /// The write counts at once at this node, and is told to all others. Of two writes of one key the later one counts, by their
-    /// versions.
+    /// The write counts at once at this node, and is told to all others. Of two writes of one key the later one counts,
+    /// by their versions.
     ///
     /// # Errors
     ///
-    /// The state is unchanged if key, value or time to live is out of its range, the store is full, its clock is too far ahead, or
-    /// the node is not active.
+    /// The state is unchanged if key, value or time to live is out of its range, the store is full, its clock is too
+    /// far ahead, or the node is not active.
     pub fn set(&mut self, key: &str, value: Bytes, ttl: Option<Duration>) -> Result<StoreVersion, StoreError> {
         self.write(Write { key, value: Some(value), ttl })
     }
@@ -102,7 +102,8 @@ impl<A: Address> StoreMut<'_, A> {
 
     /// Takes what a snapshot holds and this node lacks. The others hear of it by comparison.
     ///
-    /// Load it before the node joins, or early: a node that was away for longer than [`StoreConfig::keep`] then learns what was deleted.
+    /// Load it before the node joins, or early: a node that was away for longer than [`StoreConfig::keep`] then learns
+    /// what was deleted.
     ///
     /// # Errors
     ///
@@ -147,8 +148,8 @@ impl<A: Address> StoreMut<'_, A> {
 }
 
 impl<A: Address> Node<A> {
-    /// Tells what the wall clock shows, in microseconds since 1970-01-01 UTC; from then on it goes with `now`. Call it whenever the two may
-    /// have come apart, once a second say. Stores need it.
+    /// Tells what the wall clock shows, in microseconds since 1970-01-01 UTC; from then on it goes with `now`. Call it
+    /// whenever the two may have come apart, once a second say. Stores need it.
     pub fn set_wall_clock(&mut self, now: Instant, unix_micros: u64) {
         self.advance(now);
         self.cx.wall = Some((self.cx.now, unix_micros));
@@ -159,8 +160,8 @@ impl<A: Address> Node<A> {
     ///
     /// # Errors
     ///
-    /// The state is unchanged if a setting is out of its range, the name is not 1 to 255 bytes long, the store or 8 others are
-    /// open already, the node does not know the time of day, or it is not active.
+    /// The state is unchanged if a setting is out of its range, the name is not 1 to 255 bytes long, the store or 8
+    /// others are open already, the node does not know the time of day, or it is not active.
     pub fn open_store(&mut self, now: Instant, name: &str, config: StoreConfig) -> Result<(), StoreError> {
         self.advance(now);
         self.admit_store_phase()?;
@@ -179,7 +180,8 @@ impl<A: Address> Node<A> {
         Some(StoreMut { node: self, name })
     }
 
-    /// The next change of a key that is watched, if any. At most [`Config::max_events`](crate::Config::max_events) are kept.
+    /// The next change of a key that is watched, if any. At most [`Config::max_events`](crate::Config::max_events) are
+    /// kept.
     pub fn poll_store_change(&mut self) -> Option<StoreChange> {
         self.stores.changes.pop()
     }
