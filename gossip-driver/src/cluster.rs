@@ -1,5 +1,6 @@
 //! The handle to a running node.
 
+mod elections;
 mod groups;
 mod keys;
 mod messages;

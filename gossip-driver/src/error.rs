@@ -169,5 +169,7 @@ pub type MetadataError = CommandError<gossip_core::MetadataError>;
 pub type LeaveError = CommandError<PhaseError>;
 /// Why a member was not forgotten.
 pub type ForgetError = CommandError<gossip_core::ForgetError>;
+/// Why an election was not entered.
+pub type EnterElectionError = CommandError<gossip_core::ElectionError>;
 /// Why the seeds were not replaced.
 pub type SeedsError = CommandError<AddressError>;

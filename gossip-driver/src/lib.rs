@@ -35,6 +35,7 @@ mod command;
 mod config;
 #[cfg(feature = "dns")]
 mod dns;
+mod election;
 mod error;
 pub mod face;
 mod framing;
@@ -83,14 +84,17 @@ pub use codec::Json;
 pub use codec::MessagePack;
 pub use codec::{Codec, CodecError, Postcard, Read};
 pub use config::Config;
+pub use election::{Election, ElectionEvent};
 pub use error::{
-    CommandError, ForgetError, LeaveError, MetadataError, ResolveError, SeedsError, StartError, StopReason,
+    CommandError, EnterElectionError, ForgetError, LeaveError, MetadataError, ResolveError, SeedsError, StartError,
+    StopReason,
 };
 pub use gossip_core::{
-    BroadcastOptions, Cause, ConfigError, Criteria, CriteriaProblem, DropReason, ForgetScope, Incarnation, Instant,
-    Key, KeyError, KeyId, KeyRing, KeyRingError, MemberState, MessageId, MessageKind, MessageType, Metadata, NodeId,
-    ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Phase, PhaseError, Plaintext, RejectReason, Reliability,
-    ReservedType, Suite, Tags, Value, Versions,
+    BroadcastOptions, Cause, ConfigError, Criteria, CriteriaProblem, DropReason, ElectionChange, ElectionConfig,
+    ElectionError, ElectionStatus, ForgetScope, Incarnation, Instant, Key, KeyError, KeyId, KeyRing, KeyRingError,
+    MemberState, MessageId, MessageKind, MessageType, Metadata, NoLeader, NodeId, ParseCriteriaError, ParseKeyIdError,
+    ParseNodeIdError, Phase, PhaseError, Plaintext, RejectReason, Reliability, ReservedType, StepDown, Suite, Tags,
+    Term, Value, Versions,
 };
 pub use group::{Group, GroupEvent};
 pub use join::{JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport};

@@ -1,5 +1,6 @@
 //! The task of a node: what arrived, then commands, then timers, then what is to be sent, then what is to be told.
 
+mod elections;
 mod frames;
 mod keys;
 mod messages;
@@ -21,6 +22,7 @@ use tracing::{Level, Span, enabled, error, info, info_span};
 
 use crate::callback::text_of;
 use crate::command::Command;
+use crate::election::Seats;
 use crate::keys::trouble::Troubles;
 use crate::link::News;
 use crate::links::Links;
@@ -64,7 +66,7 @@ impl Clock {
     }
 
     /// The runtime's word for a deadline of the node; `None` if it never comes.
-    fn deadline(self, at: gossip_core::Instant) -> Option<Instant> {
+    pub(crate) fn deadline(self, at: gossip_core::Instant) -> Option<Instant> {
         self.origin.checked_add(Duration::from_micros(at.as_micros()))
     }
 }
@@ -102,6 +104,7 @@ pub(crate) struct Pump<R: Runtime> {
     seed_words: Sender<SeedWord>,
     seed_addresses: Pin<Box<Receiver<Vec<NodeAddress>>>>,
     waiting: Waiting,
+    seats: Seats,
     traffic: Traffic,
     /// When the table is pictured again at the earliest.
     picture_at: Instant,
@@ -160,6 +163,7 @@ impl<R: Runtime> Pump<R> {
             seed_words: parts.seed_words,
             seed_addresses: Box::pin(parts.seed_addresses),
             waiting: Waiting::default(),
+            seats: Seats::default(),
             traffic: Traffic::new(now, config),
             picture_at: now,
             report: Report::default(),
@@ -192,6 +196,7 @@ impl<R: Runtime> Pump<R> {
         self.fire_timers(unread);
         // Handlers may begin while this task sends.
         self.hand_out();
+        self.seats.show(&self.node, self.clock.read(now));
         let was_blocked = self.traffic.is_blocked;
         again |= self.transmit(cx);
         // What handles handed in meanwhile was not looked at.
@@ -314,6 +319,16 @@ impl<R: Runtime> Pump<R> {
                 let result = self.node.remove_metadata(time, &key);
                 self.waiting.ready(reply, result);
             }
+            Command::EnterElection { name, config, reply } => {
+                let result = self.enter_election(time, &name, *config);
+                self.waiting.ready(reply, result);
+            }
+            Command::ElectionStatus { name, reply } => {
+                // The seat that asks is given to those who entered.
+                if let Some(status) = self.node.election(time, &name) {
+                    self.waiting.ready(reply, Ok(status));
+                }
+            }
             Command::Keys { command, reply } => {
                 let result = self.command_keys(command);
                 self.waiting.ready(reply, result);
@@ -414,6 +429,7 @@ impl<R: Runtime> Pump<R> {
             self.shared.groups.follow(&event, &self.shared.snapshot.load());
             self.report.log(&event);
             self.act_on(&event);
+            self.seats.follow(&event);
             self.shared.subscribers.publish(&event);
         }
         #[cfg(debug_assertions)]

@@ -167,6 +167,8 @@ pub type WeakCluster = gossip_driver::WeakCluster<Tokio>;
 
 /// The live members whose metadata is as wanted.
 pub type Group<D = ()> = gossip_driver::Group<Tokio, D>;
+/// An election that a node in tokio takes part in.
+pub type Election = gossip_driver::Election<Tokio>;
 
 /// The program on the front page of the project compiles and runs.
 #[cfg(doctest)]

@@ -13,6 +13,7 @@ mod backlog;
 mod conflict;
 mod crowding;
 mod dialing;
+mod electing;
 mod events;
 mod failing;
 mod families;
@@ -79,6 +80,10 @@ macro_rules! behaviours {
                 what_cannot_be_meant_is_refused,
                 one_that_left_and_came_back_is_reached_again,
                 nobody_else_gets_anything_passed_on,
+            }
+            electing {
+                a_leader_is_elected_and_followed_by_another_when_it_leaves_or_crashes,
+                an_election_is_entered_once_with_settings_that_can_work,
             }
             events {
                 callbacks_are_called_until_they_are_removed on 2 threads,
