@@ -89,28 +89,54 @@ fn a_node_that_missed_everything_catches_up_by_comparison() {
     assert_eq!(value(&net, late, "key 2999").as_deref(), Some(&b"some value"[..]));
 }
 
+/// Deletions are soon forgotten.
+fn forgetful() -> StoreConfig {
+    StoreConfig { keep: secs(60), max_ahead: secs(1), ..StoreConfig::default() }
+}
+
+/// Stops a node, which keeps a snapshot, until all forgot what was deleted `meanwhile`. How many rows it then loaded.
+fn pass_over(net: &mut Net, who: usize, meanwhile: impl FnOnce(&mut Net)) -> usize {
+    let now = net.now;
+    let snapshot = net.node(who).store(now, NAME).expect("it is open").snapshot();
+    net.kill(who);
+    meanwhile(net);
+    net.run(secs(200));
+    net.start_at(who, 9, Config::lan("test"));
+    open(net, who, &forgetful());
+    let now = net.now;
+    let loaded = net.node(who).store_mut(now, NAME).expect("it is open").load(&snapshot).expect("it is whole");
+    net.settle(who);
+    net.join(who, 0);
+    net.run_until(secs(60), are_same).expect("they agree");
+    loaded.taken
+}
+
 #[test]
 fn what_was_deleted_and_forgotten_while_a_node_was_down_does_not_come_back() {
-    let config = StoreConfig { keep: secs(60), max_ahead: secs(1), ..StoreConfig::default() };
-    let mut net = storing(3, &config);
-    set(&mut net, 0, "gone", "x", None);
-    set(&mut net, 0, "kept", "x", None);
+    // It stopped long after the write, or soon.
+    for before in [30, 3] {
+        let mut net = storing(3, &forgetful());
+        set(&mut net, 0, "gone", "x", None);
+        set(&mut net, 0, "kept", "x", None);
+        net.run(secs(before));
+        assert_eq!(pass_over(&mut net, 2, |net| delete(net, 0, "gone")), 2);
+        for who in 0..3 {
+            assert_eq!((value(&net, who, "gone"), value(&net, who, "kept").is_some()), (None, true), "node {who}");
+        }
+    }
+}
+
+#[test]
+fn what_no_other_node_has_survives_however_long_its_writer_was_down() {
+    let mut net = storing(3, &forgetful());
+    set(&mut net, 0, "old", "x", None);
     net.run(secs(30));
     let now = net.now;
-    let snapshot = net.node(2).store(now, NAME).expect("it is open").snapshot();
-    net.kill(2);
-    delete(&mut net, 0, "gone");
-    net.run(secs(200));
-    net.start_at(2, 9, Config::lan("test"));
-    open(&mut net, 2, &config);
-    let now = net.now;
-    let loaded = net.node(2).store_mut(now, NAME).expect("it is open").load(&snapshot).expect("it is whole");
-    assert_eq!(loaded.taken, 2);
-    net.settle(2);
-    net.join(2, 0);
-    net.run_until(secs(60), are_same).expect("they agree");
+    // It is stopped before it can tell.
+    net.node(2).store_mut(now, NAME).expect("it is open").set("new", Bytes::from_static(b"x"), None).expect("it fits");
+    assert_eq!(pass_over(&mut net, 2, |_| ()), 2);
     for who in 0..3 {
-        assert_eq!((value(&net, who, "gone"), value(&net, who, "kept").is_some()), (None, true), "node {who}");
+        assert!(value(&net, who, "new").is_some() && value(&net, who, "old").is_some(), "node {who}");
     }
 }
 

@@ -29,10 +29,6 @@ const STEPS: u8 = 40;
 /// After how long without an answer another comparison may begin.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a node does not discard though others lack it, as a part of the time for which deletions are kept: it may not
-/// have been shared.
-const DOUBT: u64 = 8;
-
 /// A comparison that this node began.
 #[derive(Debug)]
 struct Exchange {
@@ -41,6 +37,8 @@ struct Exchange {
     heard: Instant,
     /// This node's fingerprint and theirs, in the beginning.
     roots: (u64, Option<u64>),
+    /// Rows that had come here, in the beginning: what came later may not be compared.
+    arrivals: u64,
     /// Something did not fit.
     is_cut: bool,
 }
@@ -106,7 +104,7 @@ impl Store {
         let mine = self.table.tree().root();
         if root.root == mine {
             self.reconciler.disputes.note_match(cx.now);
-            self.note_shared(unix, root.since);
+            self.note_shared(unix, root.since, self.arrivals);
             return;
         }
         let is_busy = |exchange: &Exchange| cx.now.saturating_since(exchange.heard) < PATIENCE;
@@ -126,8 +124,8 @@ impl Store {
         self.reconciler.disputes.note_begin(cx.now);
         cx.stats.store_exchanges += 1;
         let id = cx.rng.next_u32();
-        let roots = (self.table.tree().root(), None);
-        self.reconciler.exchange = Some(Exchange { id, peer, heard: cx.now, roots, is_cut: false });
+        let (roots, arrivals) = ((self.table.tree().root(), None), self.arrivals);
+        self.reconciler.exchange = Some(Exchange { id, peer, heard: cx.now, roots, arrivals, is_cut: false });
         let mut reply = Reply::new(cx.config.chunk);
         self.describe(Bucket::ROOT, &mut reply);
         self.send(cx, unix, to, (id, 0), reply);
@@ -163,10 +161,10 @@ impl Store {
             self.send(cx, unix, from, (id, step + 1), reply);
             return;
         }
-        let (is_cut, was) = (exchange.is_cut, (exchange.roots.0, before));
+        let (is_cut, was, arrivals) = (exchange.is_cut, (exchange.roots.0, before), exchange.arrivals);
         self.reconciler.exchange = None;
         if !is_cut && reply.items.is_empty() {
-            self.note_shared(unix, since);
+            self.note_shared(unix, since, arrivals);
         } else if was != (self.table.tree().root(), root) && cx.is_active() {
             // There is more, and it is getting less.
             self.begin(cx, unix, peer, from);
@@ -267,19 +265,22 @@ impl Store {
     /// Gives a row to somebody who lacks it, unless that is because it was deleted there while this node was away.
     fn give(&mut self, now: Instant, unix: u64, other: Other, key: &str, reply: &mut Reply, changes: &mut Changes) {
         let Some(row) = self.table.find(key) else { return };
-        let sure = self.shared.saturating_sub(micros(self.config.keep) / DOUBT);
-        if self.is_outdated(unix) && other.since <= sure && row.version.stamp.unix_micros() < sure {
+        // By clocks that may differ.
+        let knew = other.since <= self.shared.saturating_sub(micros(self.config.max_ahead));
+        if self.is_outdated(unix) && knew && self.is_shared(row) {
             self.discard(now, key, changes);
         } else {
             reply.push(&SyncItem::Row(row.wire(key)));
         }
     }
 
-    /// Table and other's are the same: what either knows of deletions, both do.
-    fn note_shared(&mut self, unix: u64, since: u32) {
+    /// Table and other's are the same, but for what came here after so many rows: what either knows of deletions, both
+    /// do.
+    fn note_shared(&mut self, unix: u64, since: u32, arrivals: u64) {
         let theirs = u64::from(since) * 1_000_000;
         self.since = if self.is_outdated(unix) { theirs } else { self.since.min(theirs) };
         self.shared = self.shared.max(unix);
+        self.arrivals_shared = self.arrivals_shared.max(arrivals);
     }
 
     fn send<A: Address>(&self, cx: &mut Context<A>, unix: u64, to: A, (exchange, step): (u32, u8), reply: Reply) {

@@ -19,8 +19,8 @@ const FORMAT: u8 = 1;
 /// Magic, format, and the length of all.
 const PREFIX: usize = 8 + 1 + 8;
 
-/// Mark, when it was shared, and the number of rows.
-const HEADER: usize = PREFIX + 8 + 8 + 8;
+/// Mark, when it was shared, the number of rows, and of those that were shared.
+const HEADER: usize = PREFIX + 4 * 8;
 
 const CHECKSUM: usize = 8;
 
@@ -41,10 +41,12 @@ impl Store {
         out.extend_from_slice(MAGIC);
         out.push(FORMAT);
         out.extend_from_slice(&[0; 8]);
-        for number in [self.mark, self.shared, self.table.len() as u64] {
+        let shared = self.table.iter().filter(|(_, row)| self.is_shared(row));
+        let others = self.table.iter().filter(|(_, row)| !self.is_shared(row));
+        for number in [self.mark, self.shared, self.table.len() as u64, shared.clone().count() as u64] {
             out.extend_from_slice(&number.to_be_bytes());
         }
-        for (key, row) in self.table.iter() {
+        for (key, row) in shared.chain(others) {
             append(&mut out, &row.wire(key));
         }
         let length = (out.len() + CHECKSUM) as u64;
@@ -61,13 +63,14 @@ impl Store {
         bytes: &[u8],
         changes: &mut Changes,
     ) -> Result<Loaded, SnapshotError> {
-        let (mark, shared, rows) = open(bytes)?;
+        let Opened { mark, shared, are_shared, rows } = open(bytes)?;
         if mark != self.mark {
             return Err(SnapshotError::OtherStore);
         }
         let mut loaded = Loaded::default();
-        for row in rows {
-            match self.take(now, unix, &row, changes) {
+        for (row, number) in rows.zip(0..) {
+            let arrival = if number < are_shared { 0 } else { self.next_arrival() };
+            match self.take_as(now, unix, &row, arrival, changes) {
                 Ok(true) => loaded.taken += 1,
                 Ok(false) => loaded.known += 1,
                 Err(_) => loaded.refused += 1,
@@ -80,8 +83,18 @@ impl Store {
     }
 }
 
-/// Checks all of a snapshot: the mark of the store, when it was shared, and the rows.
-fn open(bytes: &[u8]) -> Result<(u64, u64, impl Iterator<Item = StoreRow<'_>>), SnapshotError> {
+/// A snapshot that is whole.
+struct Opened<'a> {
+    mark: u64,
+    /// When it was shared with another node.
+    shared: u64,
+    /// So many of the rows were, the first ones.
+    are_shared: u64,
+    rows: Rows<'a>,
+}
+
+/// Checks all of a snapshot.
+fn open(bytes: &[u8]) -> Result<Opened<'_>, SnapshotError> {
     let number = |at: usize| -> Option<u64> { Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?)) };
     if !bytes.starts_with(MAGIC) {
         return Err(SnapshotError::NotOne);
@@ -101,14 +114,16 @@ fn open(bytes: &[u8]) -> Result<(u64, u64, impl Iterator<Item = StoreRow<'_>>), 
     if checksum(content) != *sum {
         return Err(SnapshotError::Checksum);
     }
-    let (mark, shared, count) = (number(PREFIX), number(PREFIX + 8), number(PREFIX + 16));
-    let (Some(mark), Some(shared), Some(count)) = (mark, shared, count) else { return Err(cut) };
+    let [mark, shared, count, are_shared] = [0, 8, 16, 24].map(|at| number(PREFIX + at));
+    let (Some(mark), Some(shared), Some(count), Some(are_shared)) = (mark, shared, count, are_shared) else {
+        return Err(cut);
+    };
     let rows = Rows(&content[HEADER..]);
     let mut rest = rows.clone();
     if rest.by_ref().count() as u64 != count || !rest.0.is_empty() {
         return Err(SnapshotError::Malformed);
     }
-    Ok((mark, shared, rows))
+    Ok(Opened { mark, shared, are_shared, rows })
 }
 
 #[derive(Clone)]

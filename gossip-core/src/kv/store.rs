@@ -39,6 +39,10 @@ pub(crate) struct Store {
     pub(super) since: u64,
     /// When its table was last known to have been shared with another node, in microseconds since 1970.
     pub(super) shared: u64,
+    /// Rows that came until now …
+    pub(super) arrivals: u64,
+    /// … and until the moment when the table was last known to have been shared.
+    pub(super) arrivals_shared: u64,
 }
 
 impl Store {
@@ -59,6 +63,8 @@ impl Store {
             changed: now,
             since: unix,
             shared: unix,
+            arrivals: 0,
+            arrivals_shared: 0,
             config,
         })
     }
@@ -105,7 +111,8 @@ impl Store {
         }
         let version = StoreVersion { stamp: self.clock.tick(unix), writer, epoch };
         let expires = ttl.map(|ttl| unix.saturating_add(micros(ttl)));
-        self.put(now, unix, key, Row { version, expires, value }, changes);
+        let arrival = self.next_arrival();
+        self.put(now, unix, key, Row { version, expires, value, arrival }, changes);
         Ok(version)
     }
 
@@ -155,12 +162,25 @@ impl Store {
         row: &StoreRow<'_>,
         changes: &mut Changes,
     ) -> Result<bool, DropReason> {
+        let arrival = self.next_arrival();
+        self.take_as(now, unix, row, arrival, changes)
+    }
+
+    /// The same, with when it came.
+    pub(super) fn take_as(
+        &mut self,
+        now: Instant,
+        unix: u64,
+        row: &StoreRow<'_>,
+        arrival: u64,
+        changes: &mut Changes,
+    ) -> Result<bool, DropReason> {
         let (key, size) = (row.key, row.value.map_or(0, <[u8]>::len));
         if self.admit_key(key).is_err() || size > self.config.max_value {
             return Err(DropReason::StoreEntryTooLarge);
         }
         let keep = micros(self.config.keep);
-        let mut row = Row::of(row);
+        let mut row = Row { arrival, ..Row::of(row) };
         if row.expires.is_some_and(|expires| expires <= unix) {
             row.value = None;
         }
@@ -176,6 +196,16 @@ impl Store {
         self.clock.receive(unix, row.version.stamp).map_err(|_| DropReason::StoreClockAhead)?;
         self.put(now, unix, key, row, changes);
         Ok(true)
+    }
+
+    pub(super) fn next_arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// Whether a row was here when the table was last known to have been shared with another node.
+    pub(super) fn is_shared(&self, row: &Row) -> bool {
+        row.arrival <= self.arrivals_shared
     }
 
     fn admit_key(&self, key: &str) -> Result<(), StoreError> {

@@ -50,7 +50,7 @@ impl Table {
         self.rows.get_key_value(key)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Row)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Row)> + Clone {
         self.rows.iter()
     }
 
