@@ -80,6 +80,8 @@ pub(crate) struct Context<A> {
     pub(crate) gone: SmallVec<[NodeId; 4]>,
     /// When the wall clock was told last, and what it showed, in microseconds since 1970.
     pub(crate) wall: Option<(Instant, u64)>,
+    /// When the question was asked that the packet answers which is being read, if it answers one.
+    pub(crate) asked: Option<Instant>,
     /// What probes tell of this node's stores.
     pub(crate) store_roots: SmallVec<[StoreRoot; 1]>,
     /// Writes to stores that were broadcast and are not acted on yet.
@@ -137,6 +139,7 @@ impl<A: Address> Context<A> {
             accused: Chosen::new(),
             gone: SmallVec::new(),
             wall: None,
+            asked: None,
             store_roots: SmallVec::new(),
             writes: Vec::new(),
             gossiped: None,

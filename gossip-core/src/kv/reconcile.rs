@@ -35,10 +35,12 @@ struct Exchange {
     id: u32,
     peer: NodeId,
     heard: Instant,
+    /// When it began, in microseconds since 1970.
+    began: u64,
     /// This node's fingerprint and theirs, in the beginning.
     roots: (u64, Option<u64>),
-    /// Rows that had come here, in the beginning: what came later may not be compared.
-    arrivals: u64,
+    /// Own rows in the beginning: later ones may not be compared.
+    own: u64,
     /// Something did not fit.
     is_cut: bool,
 }
@@ -104,7 +106,11 @@ impl Store {
         let mine = self.table.tree().root();
         if root.root == mine {
             self.reconciler.disputes.note_match(cx.now);
-            self.note_shared(unix, root.since, self.arrivals);
+            // What answers no question may have waited for long, as in the socket of a machine that stood still.
+            if let Some(asked) = cx.asked {
+                let age = micros(cx.now.saturating_since(asked));
+                self.note_shared(unix, unix.saturating_sub(age), root.since, self.own);
+            }
             return;
         }
         let is_busy = |exchange: &Exchange| cx.now.saturating_since(exchange.heard) < PATIENCE;
@@ -124,8 +130,8 @@ impl Store {
         self.reconciler.disputes.note_begin(cx.now);
         cx.stats.store_exchanges += 1;
         let id = cx.rng.next_u32();
-        let (roots, arrivals) = ((self.table.tree().root(), None), self.arrivals);
-        self.reconciler.exchange = Some(Exchange { id, peer, heard: cx.now, roots, arrivals, is_cut: false });
+        let (roots, own) = ((self.table.tree().root(), None), self.own);
+        self.reconciler.exchange = Some(Exchange { id, peer, heard: cx.now, began: unix, roots, own, is_cut: false });
         let mut reply = Reply::new(cx.config.chunk);
         self.describe(Bucket::ROOT, &mut reply);
         self.send(cx, unix, to, (id, 0), reply);
@@ -161,10 +167,11 @@ impl Store {
             self.send(cx, unix, from, (id, step + 1), reply);
             return;
         }
-        let (is_cut, was, arrivals) = (exchange.is_cut, (exchange.roots.0, before), exchange.arrivals);
+        let (is_cut, was) = (exchange.is_cut, (exchange.roots.0, before));
+        let (began, own) = (exchange.began, exchange.own);
         self.reconciler.exchange = None;
         if !is_cut && reply.items.is_empty() {
-            self.note_shared(unix, since, arrivals);
+            self.note_shared(unix, began, since, own);
         } else if was != (self.table.tree().root(), root) && cx.is_active() {
             // There is more, and it is getting less.
             self.begin(cx, unix, peer, from);
@@ -274,13 +281,13 @@ impl Store {
         }
     }
 
-    /// Table and other's are the same, but for what came here after so many rows: what either knows of deletions, both
-    /// do.
-    fn note_shared(&mut self, unix: u64, since: u32, arrivals: u64) {
+    /// Table and other's were the same at `shared` or later, but for own rows after that number: what either knows of
+    /// deletions, both do.
+    fn note_shared(&mut self, unix: u64, shared: u64, since: u32, own: u64) {
         let theirs = u64::from(since) * 1_000_000;
         self.since = if self.is_outdated(unix) { theirs } else { self.since.min(theirs) };
-        self.shared = self.shared.max(unix);
-        self.arrivals_shared = self.arrivals_shared.max(arrivals);
+        self.shared = self.shared.max(shared);
+        self.own_shared = self.own_shared.max(own);
     }
 
     fn send<A: Address>(&self, cx: &mut Context<A>, unix: u64, to: A, (exchange, step): (u32, u8), reply: Reply) {

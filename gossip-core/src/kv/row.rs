@@ -42,15 +42,15 @@ pub(super) struct Row {
     pub(super) expires: Option<u64>,
     /// Nothing after a deletion, and after its end.
     pub(super) value: Option<Bytes>,
-    /// When it came here, among all that came; zero if it was shared with another node in an earlier life.
-    pub(super) arrival: u64,
+    /// Its number among the rows that this node was the first to have; zero if others had it before.
+    pub(super) own: u64,
 }
 
 impl Row {
     pub(super) fn of(row: &StoreRow<'_>) -> Self {
         let stamp = Timestamp::from_u64(row.stamp);
         let version = StoreVersion { stamp, writer: row.writer, epoch: row.epoch };
-        Self { version, expires: row.expires, value: row.value.map(Bytes::copy_from_slice), arrival: 0 }
+        Self { version, expires: row.expires, value: row.value.map(Bytes::copy_from_slice), own: 0 }
     }
 
     pub(super) fn wire<'a>(&'a self, key: &'a str) -> StoreRow<'a> {

@@ -69,8 +69,8 @@ impl Store {
         }
         let mut loaded = Loaded::default();
         for (row, number) in rows.zip(0..) {
-            let arrival = if number < are_shared { 0 } else { self.next_arrival() };
-            match self.take_as(now, unix, &row, arrival, changes) {
+            let own = if number < are_shared { 0 } else { self.next_own() };
+            match self.take_as(now, unix, &row, own, changes) {
                 Ok(true) => loaded.taken += 1,
                 Ok(false) => loaded.known += 1,
                 Err(_) => loaded.refused += 1,

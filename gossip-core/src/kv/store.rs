@@ -39,10 +39,10 @@ pub(crate) struct Store {
     pub(super) since: u64,
     /// When its table was last known to have been shared with another node, in microseconds since 1970.
     pub(super) shared: u64,
-    /// Rows that came until now …
-    pub(super) arrivals: u64,
+    /// Rows that this node was the first to have, until now …
+    pub(super) own: u64,
     /// … and until the moment when the table was last known to have been shared.
-    pub(super) arrivals_shared: u64,
+    pub(super) own_shared: u64,
 }
 
 impl Store {
@@ -63,8 +63,8 @@ impl Store {
             changed: now,
             since: unix,
             shared: unix,
-            arrivals: 0,
-            arrivals_shared: 0,
+            own: 0,
+            own_shared: 0,
             config,
         })
     }
@@ -79,9 +79,11 @@ impl Store {
         u32::try_from(since.div_ceil(1_000_000)).unwrap_or(u32::MAX)
     }
 
-    /// Whether deletions may have been forgotten elsewhere that this node has not heard of.
+    /// Whether deletions may have been forgotten elsewhere that this node has not heard of, by clocks that may differ
+    /// from that of who deleted, and that one from this node's.
     pub(super) fn is_outdated(&self, unix: u64) -> bool {
-        unix.saturating_sub(self.shared) >= micros(self.config.keep)
+        let (keep, ahead) = (micros(self.config.keep), micros(self.config.max_ahead));
+        unix.saturating_sub(self.shared) >= keep - (2 * ahead).min(keep / 2)
     }
 
     /// Writes a key, or deletes it.
@@ -111,8 +113,8 @@ impl Store {
         }
         let version = StoreVersion { stamp: self.clock.tick(unix), writer, epoch };
         let expires = ttl.map(|ttl| unix.saturating_add(micros(ttl)));
-        let arrival = self.next_arrival();
-        self.put(now, unix, key, Row { version, expires, value, arrival }, changes);
+        let own = self.next_own();
+        self.put(now, unix, key, Row { version, expires, value, own }, changes);
         Ok(version)
     }
 
@@ -162,17 +164,17 @@ impl Store {
         row: &StoreRow<'_>,
         changes: &mut Changes,
     ) -> Result<bool, DropReason> {
-        let arrival = self.next_arrival();
-        self.take_as(now, unix, row, arrival, changes)
+        // Others have it, or had it.
+        self.take_as(now, unix, row, 0, changes)
     }
 
-    /// The same, with when it came.
+    /// The same, with its number if it is this node's own.
     pub(super) fn take_as(
         &mut self,
         now: Instant,
         unix: u64,
         row: &StoreRow<'_>,
-        arrival: u64,
+        own: u64,
         changes: &mut Changes,
     ) -> Result<bool, DropReason> {
         let (key, size) = (row.key, row.value.map_or(0, <[u8]>::len));
@@ -180,7 +182,7 @@ impl Store {
             return Err(DropReason::StoreEntryTooLarge);
         }
         let keep = micros(self.config.keep);
-        let mut row = Row { arrival, ..Row::of(row) };
+        let mut row = Row { own, ..Row::of(row) };
         if row.expires.is_some_and(|expires| expires <= unix) {
             row.value = None;
         }
@@ -198,14 +200,14 @@ impl Store {
         Ok(true)
     }
 
-    pub(super) fn next_arrival(&mut self) -> u64 {
-        self.arrivals += 1;
-        self.arrivals
+    pub(super) fn next_own(&mut self) -> u64 {
+        self.own += 1;
+        self.own
     }
 
-    /// Whether a row was here when the table was last known to have been shared with another node.
+    /// Whether another node has, or had, a row.
     pub(super) fn is_shared(&self, row: &Row) -> bool {
-        row.arrival <= self.arrivals_shared
+        row.own <= self.own_shared
     }
 
     fn admit_key(&self, key: &str) -> Result<(), StoreError> {

@@ -156,6 +156,7 @@ impl<A: Address> Node<A> {
             return;
         }
         self.broadcaster.begin_packet();
+        self.cx.asked = None;
         let mut has_asked = false;
         for message in messages.flatten() {
             let Some(kind) = message.kind() else {
