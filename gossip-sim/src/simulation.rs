@@ -141,7 +141,7 @@ impl std::fmt::Debug for Simulation {
 
 impl World {
     fn run_to_the_end(&mut self, invariants: &[Check]) {
-        let work_ends = self.workload_ends().max(self.scenario.traffic_ends());
+        let work_ends = self.workload_ends().max(self.scenario.traffic_ends()).max(self.writes_end());
         let end = self.scenario.duration.as_micros().max(self.faults_end()).max(work_ends);
         if invariants.is_empty() {
             self.run_for(Span::micros(end));
@@ -156,7 +156,9 @@ impl World {
 
     /// Whether the nodes may still come to agree, or messages arrive.
     fn is_unfinished(&self) -> bool {
-        self.oracles.agreement.is_open(&self.facts, self.last_change()) || self.awaits_messages()
+        self.oracles.agreement.is_open(&self.facts, self.last_change())
+            || self.awaits_messages()
+            || self.awaits_stores()
     }
 
     fn call(&mut self, checks: &[Check]) {
