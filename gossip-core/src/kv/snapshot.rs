@@ -19,8 +19,11 @@ const FORMAT: u8 = 1;
 /// Magic, format, and the length of all.
 const PREFIX: usize = 8 + 1 + 8;
 
-/// Mark, when it was shared, and the number of rows.
-const HEADER: usize = PREFIX + 8 + 8 + 8;
+/// All that, and the mark of the store.
+pub(crate) const SNAPSHOT_HEAD: usize = PREFIX + 8;
+
+/// When it was shared, and the number of rows, besides.
+const HEADER: usize = SNAPSHOT_HEAD + 8 + 8;
 
 const CHECKSUM: usize = 8;
 
@@ -54,6 +57,16 @@ impl Store {
         out
     }
 
+    /// Whether bytes begin as a snapshot of this store does.
+    pub(crate) fn check_head(&self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        check_format(bytes)?;
+        match number(bytes, PREFIX) {
+            Some(mark) if mark == self.mark => Ok(()),
+            Some(_) => Err(SnapshotError::OtherStore),
+            None => Err(cut(bytes)),
+        }
+    }
+
     pub(crate) fn load(
         &mut self,
         now: Instant,
@@ -82,17 +95,9 @@ impl Store {
 
 /// Checks all of a snapshot: the mark of the store, when it was shared, and the rows.
 fn open(bytes: &[u8]) -> Result<(u64, u64, impl Iterator<Item = StoreRow<'_>>), SnapshotError> {
-    let number = |at: usize| -> Option<u64> { Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?)) };
-    if !bytes.starts_with(MAGIC) {
-        return Err(SnapshotError::NotOne);
-    }
-    let found = bytes.len() as u64;
-    let cut = SnapshotError::Length { expected: (HEADER + CHECKSUM) as u64, found };
-    let &format = bytes.get(MAGIC.len()).ok_or(cut)?;
-    if format != FORMAT {
-        return Err(SnapshotError::Format { found: format, reads: FORMAT });
-    }
-    let expected = number(PREFIX - 8).ok_or(cut)?;
+    check_format(bytes)?;
+    let (cut, found) = (cut(bytes), bytes.len() as u64);
+    let expected = number(bytes, PREFIX - 8).ok_or(cut)?;
     if expected != found {
         return Err(SnapshotError::Length { expected, found });
     }
@@ -101,7 +106,7 @@ fn open(bytes: &[u8]) -> Result<(u64, u64, impl Iterator<Item = StoreRow<'_>>), 
     if checksum(content) != *sum {
         return Err(SnapshotError::Checksum);
     }
-    let (mark, shared, count) = (number(PREFIX), number(PREFIX + 8), number(PREFIX + 16));
+    let [mark, shared, count] = [PREFIX, PREFIX + 8, PREFIX + 16].map(|at| number(bytes, at));
     let (Some(mark), Some(shared), Some(count)) = (mark, shared, count) else { return Err(cut) };
     let rows = Rows(&content[HEADER..]);
     let mut rest = rows.clone();
@@ -109,6 +114,26 @@ fn open(bytes: &[u8]) -> Result<(u64, u64, impl Iterator<Item = StoreRow<'_>>), 
         return Err(SnapshotError::Malformed);
     }
     Ok((mark, shared, rows))
+}
+
+fn check_format(bytes: &[u8]) -> Result<(), SnapshotError> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(SnapshotError::NotOne);
+    }
+    match bytes.get(MAGIC.len()) {
+        Some(&FORMAT) => Ok(()),
+        Some(&found) => Err(SnapshotError::Format { found, reads: FORMAT }),
+        None => Err(cut(bytes)),
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+/// Of bytes that end before they can say how long they should be.
+fn cut(bytes: &[u8]) -> SnapshotError {
+    SnapshotError::Length { expected: (HEADER + CHECKSUM) as u64, found: bytes.len() as u64 }
 }
 
 #[derive(Clone)]
