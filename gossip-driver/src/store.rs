@@ -210,11 +210,11 @@ impl<R: Runtime> Store<R> {
         self.look(|reply| StoreCommand::Count { reply }).await
     }
 
-    /// Writes all of it, deletions too, to a file that [`load`](Self::load) reads after a restart; how many bytes it has.
+    /// Writes all of it, deletions too, to a file that [`load`](Self::load) reads after a restart; the bytes that it has.
     ///
     /// The file is written beside `path`, brought to the disk, and put in the place of the earlier one at once: after a
-    /// crash there is the one or the other. Only its owner can read it. The node stands still for as long as it takes to
-    /// copy the store in memory; the disk is waited for by another thread, which goes on if the call is given up.
+    /// crash there is the one or the other. Only its owner can read it. The node stands still while the store is copied
+    /// in memory; the disk is waited for by another thread, which goes on if the call is given up.
     ///
     /// # Errors
     ///

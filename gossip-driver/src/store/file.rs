@@ -28,7 +28,7 @@ pub enum SaveError {
         error: io::Error,
     },
     /// There is something else.
-    #[error("{} is not replaced by the snapshot of this store: {error}; move it away, or choose another name", .path.display())]
+    #[error("{} is not replaced by this store: {error}; move it away, or choose another name", .path.display())]
     Taken {
         /// Where it was to be.
         path: PathBuf,
