@@ -210,7 +210,7 @@ impl<R: Runtime> Store<R> {
         self.look(|reply| StoreCommand::Count { reply }).await
     }
 
-    /// Writes all of it, deletions too, to a file that [`load`](Self::load) reads after a restart; the bytes that it has.
+    /// Writes all of it, deletions too, to a file that [`load`](Self::load) reads after a restart; its size in bytes.
     ///
     /// The file is written beside `path`, brought to the disk, and put in the place of the earlier one at once: after a
     /// crash there is the one or the other. Only its owner can read it. The node stands still while the store is copied
