@@ -27,6 +27,7 @@ use crate::wire::{self, StoreRoot, Sync};
 pub use row::{StoreEntry, StoreVersion};
 pub use settings::{SnapshotError, StoreConfig, StoreError};
 pub use snapshot::Loaded;
+pub(crate) use snapshot::SNAPSHOT_HEAD;
 pub(crate) use store::Store;
 pub(crate) use watch::Changes;
 pub use watch::StoreChange;

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gossip_core::{Config, SnapshotError, StoreChange, StoreConfig, StoreError};
+use gossip_core::{Config, SnapshotError, StoreChange, StoreConfig, StoreError, StoreView};
 use support::{Net, secs};
 
 const NAME: &str = "shared";
@@ -168,7 +168,31 @@ fn bad_input_is_refused_by_name_and_changes_nothing() {
     damaged[8] = 2;
     assert_eq!(store.load(&damaged), Err(SnapshotError::Format { found: 2, reads: 1 }));
     assert_eq!(store.load(&snapshot).expect("it is whole").known, 2);
+    let view = net.node(0).store(now, NAME).expect("it is open");
+    let head = &snapshot[..StoreView::SNAPSHOT_HEAD];
+    assert_eq!(view.check_snapshot_head(head), Ok(()));
+    assert_eq!(view.check_snapshot_head(b"something else"), Err(SnapshotError::NotOne));
+    view.check_snapshot_head(&head[..head.len() - 1]).expect_err("it does not say of which store it is");
+    let mut other = head.to_vec();
+    other[StoreView::SNAPSHOT_HEAD - 1] ^= 1;
+    assert_eq!(view.check_snapshot_head(&other), Err(SnapshotError::OtherStore));
     assert_eq!(fingerprint(&net, 0), before);
+}
+
+#[test]
+fn a_scan_goes_on_after_any_key() {
+    let mut net = storing(1, &StoreConfig::default());
+    for key in ["a", "b/1", "b/2", "b/3", "c"] {
+        set(&mut net, 0, key, "x", None);
+    }
+    let now = net.now;
+    let view = net.node(0).store(now, NAME).expect("it is open");
+    let after = |after| view.scan_after("b/", after).map(|entry| entry.key.to_string()).collect::<Vec<_>>();
+    assert_eq!(after("a"), ["b/1", "b/2", "b/3"]);
+    assert_eq!(after("b/1"), ["b/2", "b/3"]);
+    assert_eq!(after("b/11"), ["b/2", "b/3"]);
+    assert!(after("b/3").is_empty() && after("c").is_empty());
+    assert_eq!(view.scan("b/").count(), 3);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod groups;
 mod keys;
 mod messages;
 mod rounds;
+mod stores;
 #[cfg(feature = "websocket")]
 mod web;
 

@@ -171,5 +171,9 @@ pub type LeaveError = CommandError<PhaseError>;
 pub type ForgetError = CommandError<gossip_core::ForgetError>;
 /// Why an election was not entered.
 pub type EnterElectionError = CommandError<gossip_core::ElectionError>;
+/// Why a store was not opened.
+pub type OpenStoreError = CommandError<gossip_core::StoreError>;
+/// Why a key of a store was not written or deleted.
+pub type WriteError = CommandError<gossip_core::StoreError>;
 /// Why the seeds were not replaced.
 pub type SeedsError = CommandError<AddressError>;

@@ -12,13 +12,14 @@ pub use crate::{
     DropReason, ElectionChange, ElectionConfig, ElectionError, ElectionEvent, ElectionStatus, Encode, Endpoint,
     EnterElectionError, Event, Events, ForgetError, ForgetScope, GroupEvent, HandlerError, HandlerSort, Incarnation,
     Instant, JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport, Keeping, Key, KeyError, KeyId,
-    KeyKeeper, KeyReport, KeyRing, KeyRingError, KeyStatus, KeyUse, KeysError, Later, LeaveError, LeaveReport, Member,
-    MemberChange, MemberKeys, MemberState, Message, MessageId, MessageKind, MessageType, Messages, Metadata,
-    MetadataError, NoKeys, NoLeader, NodeAddress, NodeId, ParseCriteriaError, ParseKeyIdError, ParseNodeIdError,
-    Payload, Phase, PhaseError, Plaintext, Postcard, Raw, Read, Received, RejectReason, Rejected, Reliability, Reply,
-    Request, RequestError, ReservedType, ResolveError, Resolved, Resolver, Resolving, SeedsError, SendError, Service,
-    Snapshot, StartError, Stats, StepDown, StopReason, Stranded, Stranding, Suite, Tags, Term, Value, Versions,
-    WebAddress, erased_serde, protocol,
+    KeyKeeper, KeyReport, KeyRing, KeyRingError, KeyStatus, KeyUse, KeysError, Later, LeaveError, LeaveReport,
+    LoadError, Loaded, Member, MemberChange, MemberKeys, MemberState, Message, MessageId, MessageKind, MessageType,
+    Messages, Metadata, MetadataError, NoKeys, NoLeader, NodeAddress, NodeId, OpenStoreError, ParseCriteriaError,
+    ParseKeyIdError, ParseNodeIdError, Payload, Phase, PhaseError, Plaintext, Postcard, Raw, Read, Received,
+    RejectReason, Rejected, Reliability, Reply, Request, RequestError, ReservedType, ResolveError, Resolved, Resolver,
+    Resolving, SaveError, SeedsError, SendError, Service, Snapshot, SnapshotError, StartError, Stats, StepDown,
+    StopReason, StoreChange, StoreConfig, StoreEntry, StoreError, StoreStats, StoreVersion, Stranded, Stranding, Suite,
+    Tags, Term, Timestamp, Value, Versions, WebAddress, WriteError, erased_serde, protocol,
 };
 #[cfg(feature = "tls")]
 pub use crate::{Pem, TlsBuilder, TlsConfig, TlsConfigError, TlsError};

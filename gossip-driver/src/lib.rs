@@ -69,6 +69,7 @@ mod snapshot;
 mod sockets;
 mod start;
 mod stats;
+mod store;
 mod subscribe;
 mod transport;
 mod udp;
@@ -86,15 +87,16 @@ pub use codec::{Codec, CodecError, Postcard, Read};
 pub use config::Config;
 pub use election::{Election, ElectionEvent};
 pub use error::{
-    CommandError, EnterElectionError, ForgetError, LeaveError, MetadataError, ResolveError, SeedsError, StartError,
-    StopReason,
+    CommandError, EnterElectionError, ForgetError, LeaveError, MetadataError, OpenStoreError, ResolveError, SeedsError,
+    StartError, StopReason, WriteError,
 };
 pub use gossip_core::{
     BroadcastOptions, Cause, ConfigError, Criteria, CriteriaProblem, DropReason, ElectionChange, ElectionConfig,
     ElectionError, ElectionStatus, ForgetScope, Incarnation, Instant, Key, KeyError, KeyId, KeyRing, KeyRingError,
-    MemberState, MessageId, MessageKind, MessageType, Metadata, NoLeader, NodeId, ParseCriteriaError, ParseKeyIdError,
-    ParseNodeIdError, Phase, PhaseError, Plaintext, RejectReason, Reliability, ReservedType, StepDown, Suite, Tags,
-    Term, Value, Versions,
+    Loaded, MemberState, MessageId, MessageKind, MessageType, Metadata, NoLeader, NodeId, ParseCriteriaError,
+    ParseKeyIdError, ParseNodeIdError, Phase, PhaseError, Plaintext, RejectReason, Reliability, ReservedType,
+    SnapshotError, StepDown, StoreChange, StoreConfig, StoreEntry, StoreError, StoreVersion, Suite, Tags, Term,
+    Timestamp, Value, Versions,
 };
 pub use group::{Group, GroupEvent};
 pub use join::{JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport};
@@ -111,6 +113,7 @@ pub use runtime::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
 pub use service::Service;
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
+pub use store::{LoadError, SaveError, Store, StoreStats};
 pub use subscribe::{CallbackId, Events};
 #[cfg(feature = "tls")]
 pub use transport::tls::{Pem, TlsBuilder, TlsConfig, TlsConfigError, TlsError, TlsStream};

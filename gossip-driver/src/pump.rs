@@ -4,6 +4,7 @@ mod elections;
 mod frames;
 mod keys;
 mod messages;
+mod stores;
 mod verdict;
 
 use std::convert::Infallible;
@@ -31,6 +32,7 @@ use crate::report::{self, Report};
 use crate::seeds::SeedWord;
 use crate::shared::{Running, Shared, Status};
 use crate::sockets::{Entrance, Mailbox, Porter, Received, Sent};
+use crate::store::slots::Slots;
 use crate::transport::{Gate, Transport};
 use crate::waiting::Waiting;
 use crate::{Config, Event, NodeAddress, Runtime, Snapshot, StopReason, Timer};
@@ -105,6 +107,7 @@ pub(crate) struct Pump<R: Runtime> {
     seed_addresses: Pin<Box<Receiver<Vec<NodeAddress>>>>,
     waiting: Waiting,
     seats: Seats,
+    slots: Slots,
     traffic: Traffic,
     /// When the table is pictured again at the earliest.
     picture_at: Instant,
@@ -164,6 +167,7 @@ impl<R: Runtime> Pump<R> {
             seed_addresses: Box::pin(parts.seed_addresses),
             waiting: Waiting::default(),
             seats: Seats::default(),
+            slots: Slots::default(),
             traffic: Traffic::new(now, config),
             picture_at: now,
             report: Report::default(),
@@ -185,6 +189,7 @@ impl<R: Runtime> Pump<R> {
         let span = self.span.clone();
         let _entered = span.enter();
         let now = self.runtime.now();
+        self.tell_wall_clock(now);
         // What has arrived may be the answer that a timer waits for, so it comes first.
         let unread = self.receive(cx, now);
         let mut again = unread;
@@ -204,6 +209,7 @@ impl<R: Runtime> Pump<R> {
         self.hand_out();
         self.links.relieve(now);
         self.tell_losses(now);
+        self.tell_store_changes();
         self.show();
         if let Some(reason) = self.stop.take() {
             return Poll::Ready(reason);
@@ -329,6 +335,11 @@ impl<R: Runtime> Pump<R> {
                     self.waiting.ready(reply, Ok(status));
                 }
             }
+            Command::OpenStore { name, config, reply } => {
+                let result = self.open_store(now, &name, *config);
+                self.waiting.ready(reply, result);
+            }
+            Command::Store { name, command } => self.command_store(time, &name, command),
             Command::Keys { command, reply } => {
                 let result = self.command_keys(command);
                 self.waiting.ready(reply, result);

@@ -75,7 +75,7 @@ pub enum StoreError {
         length: usize,
     },
     /// The store is open already.
-    #[error("the store is open already")]
+    #[error("the store is open already, and its settings stay as they are")]
     Open,
     /// The node has no open store with this name.
     #[error("the node has no open store with this name")]

@@ -19,8 +19,11 @@ const FORMAT: u8 = 1;
 /// Magic, format, and the length of all.
 const PREFIX: usize = 8 + 1 + 8;
 
-/// Mark, when it was shared, the number of rows, and of those that were shared.
-const HEADER: usize = PREFIX + 4 * 8;
+/// All that, and the mark of the store.
+pub(crate) const SNAPSHOT_HEAD: usize = PREFIX + 8;
+
+/// When it was shared, the number of rows, and of those that were shared, besides.
+const HEADER: usize = SNAPSHOT_HEAD + 3 * 8;
 
 const CHECKSUM: usize = 8;
 
@@ -56,6 +59,16 @@ impl Store {
         out
     }
 
+    /// Whether bytes begin as a snapshot of this store does.
+    pub(crate) fn check_head(&self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        check_format(bytes)?;
+        match number(bytes, PREFIX) {
+            Some(mark) if mark == self.mark => Ok(()),
+            Some(_) => Err(SnapshotError::OtherStore),
+            None => Err(cut(bytes)),
+        }
+    }
+
     pub(crate) fn load(
         &mut self,
         now: Instant,
@@ -68,8 +81,8 @@ impl Store {
             return Err(SnapshotError::OtherStore);
         }
         let mut loaded = Loaded::default();
-        for (row, number) in rows.zip(0..) {
-            let own = if number < are_shared { 0 } else { self.next_own() };
+        for (row, index) in rows.zip(0..) {
+            let own = if index < are_shared { 0 } else { self.next_own() };
             match self.take_as(now, unix, &row, own, changes) {
                 Ok(true) => loaded.taken += 1,
                 Ok(false) => loaded.known += 1,
@@ -95,17 +108,9 @@ struct Opened<'a> {
 
 /// Checks all of a snapshot.
 fn open(bytes: &[u8]) -> Result<Opened<'_>, SnapshotError> {
-    let number = |at: usize| -> Option<u64> { Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?)) };
-    if !bytes.starts_with(MAGIC) {
-        return Err(SnapshotError::NotOne);
-    }
-    let found = bytes.len() as u64;
-    let cut = SnapshotError::Length { expected: (HEADER + CHECKSUM) as u64, found };
-    let &format = bytes.get(MAGIC.len()).ok_or(cut)?;
-    if format != FORMAT {
-        return Err(SnapshotError::Format { found: format, reads: FORMAT });
-    }
-    let expected = number(PREFIX - 8).ok_or(cut)?;
+    check_format(bytes)?;
+    let (cut, found) = (cut(bytes), bytes.len() as u64);
+    let expected = number(bytes, PREFIX - 8).ok_or(cut)?;
     if expected != found {
         return Err(SnapshotError::Length { expected, found });
     }
@@ -114,7 +119,7 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, SnapshotError> {
     if checksum(content) != *sum {
         return Err(SnapshotError::Checksum);
     }
-    let [mark, shared, count, are_shared] = [0, 8, 16, 24].map(|at| number(PREFIX + at));
+    let [mark, shared, count, are_shared] = [0, 8, 16, 24].map(|at| number(bytes, PREFIX + at));
     let (Some(mark), Some(shared), Some(count), Some(are_shared)) = (mark, shared, count, are_shared) else {
         return Err(cut);
     };
@@ -124,6 +129,26 @@ fn open(bytes: &[u8]) -> Result<Opened<'_>, SnapshotError> {
         return Err(SnapshotError::Malformed);
     }
     Ok(Opened { mark, shared, are_shared, rows })
+}
+
+fn check_format(bytes: &[u8]) -> Result<(), SnapshotError> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(SnapshotError::NotOne);
+    }
+    match bytes.get(MAGIC.len()) {
+        Some(&FORMAT) => Ok(()),
+        Some(&found) => Err(SnapshotError::Format { found, reads: FORMAT }),
+        None => Err(cut(bytes)),
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+}
+
+/// Of bytes that end before they can say how long they should be.
+fn cut(bytes: &[u8]) -> SnapshotError {
+    SnapshotError::Length { expected: (HEADER + CHECKSUM) as u64, found: bytes.len() as u64 }
 }
 
 #[derive(Clone)]

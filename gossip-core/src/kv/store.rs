@@ -134,9 +134,14 @@ impl Store {
         entry_of(key, row, unix)
     }
 
-    /// What is in the keys that begin with `prefix`, in order.
-    pub(crate) fn scan<'a>(&'a self, prefix: &'a str, unix: u64) -> impl Iterator<Item = StoreEntry> + use<'a> {
-        self.table.with_prefix(prefix).filter_map(move |(key, row)| entry_of(key, row, unix))
+    /// What is in the keys that begin with `prefix` and come after `after`, in order.
+    pub(crate) fn scan<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        unix: u64,
+    ) -> impl Iterator<Item = StoreEntry> + use<'a> {
+        self.table.with_prefix(prefix, after).filter_map(move |(key, row)| entry_of(key, row, unix))
     }
 
     /// Keys with a value, all keys, and the bytes of all.

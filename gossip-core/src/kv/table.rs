@@ -54,10 +54,14 @@ impl Table {
         self.rows.iter()
     }
 
-    /// The rows whose keys begin with `prefix`, in order.
-    pub(super) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a Arc<str>, &'a Row)> {
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        self.rows.range::<str, _>(from).take_while(move |(key, _)| key.starts_with(prefix))
+    /// The rows whose keys begin with `prefix` and come after `after`, in order.
+    pub(super) fn with_prefix<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Row)> {
+        let from = after.filter(|&after| after >= prefix).map_or(Bound::Included(prefix), Bound::Excluded);
+        self.rows.range::<str, _>((from, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// Sets a row; the key as it is kept.

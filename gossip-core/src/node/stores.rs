@@ -22,6 +22,9 @@ pub struct StoreView<'a> {
 }
 
 impl<'a> StoreView<'a> {
+    /// How many bytes at the beginning of a snapshot say which store it is of.
+    pub const SNAPSHOT_HEAD: usize = crate::kv::SNAPSHOT_HEAD;
+
     /// What is in a key.
     pub fn entry(&self, key: &str) -> Option<StoreEntry> {
         self.store.entry(key, self.unix)
@@ -29,7 +32,12 @@ impl<'a> StoreView<'a> {
 
     /// What is in the keys that begin with `prefix`, in order.
     pub fn scan(&self, prefix: &'a str) -> impl Iterator<Item = StoreEntry> + use<'a> {
-        self.store.scan(prefix, self.unix)
+        self.store.scan(prefix, None, self.unix)
+    }
+
+    /// As [`scan`](Self::scan), from the first key that comes after `after`.
+    pub fn scan_after(&self, prefix: &'a str, after: &'a str) -> impl Iterator<Item = StoreEntry> + use<'a> {
+        self.store.scan(prefix, Some(after), self.unix)
     }
 
     /// Number of keys with a value.
@@ -65,6 +73,15 @@ impl<'a> StoreView<'a> {
     /// All of it in bytes, deletions too, to be kept and handed to [`StoreMut::load`] after a restart.
     pub fn snapshot(&self) -> Bytes {
         self.store.snapshot().into()
+    }
+
+    /// Checks the beginning of a file that a snapshot is about to replace.
+    ///
+    /// # Errors
+    ///
+    /// It is not that of a snapshot of this store, whatever the rest is.
+    pub fn check_snapshot_head(&self, head: &[u8]) -> Result<(), SnapshotError> {
+        self.store.check_head(head)
     }
 }
 
