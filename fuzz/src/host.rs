@@ -62,7 +62,8 @@ pub(crate) struct Sent {
 
 /// The node, and what its application and network remember.
 pub(crate) struct Host {
-    pub(crate) node: Node<NodeAddress>,
+    /// On the heap, where thousands of bytes belong.
+    pub(crate) node: Box<Node<NodeAddress>>,
     pub(crate) now: Instant,
     /// The application and the sockets take nothing for the time being.
     pub(crate) is_stuck: bool,
@@ -93,7 +94,7 @@ impl Host {
     pub(crate) fn around(node: Node<NodeAddress>) -> Self {
         let incarnation = node.incarnation();
         Self {
-            node,
+            node: Box::new(node),
             now: START,
             is_stuck: false,
             sent: VecDeque::new(),
@@ -147,7 +148,8 @@ impl Host {
 
     /// Ends the node; it gives back all its memory, which was within the limits.
     pub(crate) fn end(self) {
-        let freed = -measure(|| drop(self.node)).bytes_current;
+        let node = *self.node;
+        let freed = -measure(|| drop(node)).bytes_current;
         assert!(freed <= NODE_MEMORY, "{freed} bytes of memory");
     }
 

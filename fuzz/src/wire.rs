@@ -2,18 +2,22 @@
 //!
 //! It is plain and slow: it owns what it decodes, and reads the numbers digit by digit.
 
+mod ballot;
 mod field;
 mod member;
 mod message;
+mod store;
 
 use std::hash::Hasher;
 
 use arbitrary::Arbitrary;
 use siphasher::sip::SipHasher24;
 
+pub(crate) use ballot::Ballot;
 pub(crate) use field::{Epoch, Field, Id, Many, Place, Rest};
 pub(crate) use member::{Claim, Delta, Entry, Incarnation, State, Value};
 pub(crate) use message::Message;
+pub(crate) use store::{StoreRoot, StoreSync};
 
 /// Bytes around the body of a packet that is not sealed.
 pub(crate) const AROUND: usize = 44;

@@ -186,3 +186,7 @@ pub type WeakCluster = gossip_driver::WeakCluster<AsyncStd>;
 
 /// The live members whose metadata is as wanted.
 pub type Group<D = ()> = gossip_driver::Group<AsyncStd, D>;
+/// An election that a node in async-std takes part in.
+pub type Election = gossip_driver::Election<AsyncStd>;
+/// A key-value store that a node in async-std has open.
+pub type Store = gossip_driver::Store<AsyncStd>;

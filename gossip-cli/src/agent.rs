@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, StartError, Tags};
+use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, StartError, StoreConfig, Tags};
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -27,6 +27,9 @@ use crate::exit::Failure;
 use crate::key_file::KeyFile;
 use crate::output;
 use crate::signals::StopSignals;
+
+/// What the key-value store of agents is called.
+const STORE: &str = "default";
 
 /// The cluster's name unless one is given.
 const DEFAULT_CLUSTER: &str = "default";
@@ -51,7 +54,7 @@ pub(crate) fn run(args: AgentArgs, run: impl FnOnce(Serving) -> Result<(), Failu
     start_log(filter)?;
     let usual = || ControlChoice::usual(settings.key_file.is_some());
     let control = settings.control.clone().map_or_else(usual, Ok)?;
-    run(Box::pin(serve(config, control)))
+    run(Box::pin(serve(config, control, settings.kv.unwrap_or_default())))
 }
 
 /// The settings of the command line over those of the file.
@@ -74,6 +77,7 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
         join: args.join,
         tag: args.tag,
         control: args.control,
+        kv: args.kv.then_some(true),
         key_file: args.key_file,
         plaintext: args.plaintext,
         ws_listen: args.ws_listen,
@@ -232,7 +236,7 @@ fn start_log(mut filter: EnvFilter) -> Result<(), Failure> {
         .map_err(Failure::failed)
 }
 
-async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
+async fn serve(config: Config, control: ControlChoice, kv: bool) -> Result<(), Failure> {
     let mut signals = StopSignals::listen().map_err(Failure::failed)?;
     let server = match &control {
         ControlChoice::At(address) => Some(Server::bind(address).await?),
@@ -246,7 +250,10 @@ async fn serve(config: Config, control: ControlChoice) -> Result<(), Failure> {
     let keys = config.protocol.keys.clone();
     let has_tcp_tls = config.tcp_tls;
     let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
-    let steering = Arc::new(Steering::new(cluster.clone(), cluster_name.clone(), max_payload));
+    let store = if kv { Some(cluster.open_store(STORE, StoreConfig::default()).await) } else { None };
+    let store = store.transpose().map_err(|error| Failure::failed(format!("cannot open the store: {error}")))?;
+    let steering = Steering::new(cluster.clone(), cluster_name.clone(), max_payload).with_store(store);
+    let steering = Arc::new(steering);
     tokio::spawn(journal::keep(cluster.clone(), cluster.events(), seeds, keys.is_some()));
     tell_of_keys(keys.as_ref());
     if has_tcp_tls && keys.is_none() && cluster.address().takes_datagrams() {

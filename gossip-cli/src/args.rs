@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and how it is explained.
 
 mod keys;
+mod kv;
 mod message;
 mod tls;
 
@@ -18,6 +19,7 @@ use crate::control::{ControlChoice, ControlTarget};
 use crate::exit;
 
 pub(crate) use keys::{ChangeArgs, GenerateArgs, InstallArgs, KeysCommand, PlaintextMode, Scope};
+pub(crate) use kv::KvCommand;
 pub(crate) use message::{ListenArgs, RequestArgs, SendArgs};
 pub(crate) use tls::TlsArgs;
 
@@ -31,7 +33,8 @@ Examples:
   gossip monitor --json                                follow what happens
   gossip send 200 'deploy 17'                          tell everybody something
   gossip request --to web-1 200 ping                   ask one of them
-  gossip listen --type 200 --echo                      print what comes, and answer";
+  gossip listen --type 200 --echo                      print what comes, and answer
+  gossip kv set web/port 8080                          write to the store of agents with --kv";
 
 const DEMO_NOTES: &str = "\
 The steps: all nodes find each other; some of them, taken at random, broadcast 20 messages of 1 KiB in all, and
@@ -188,6 +191,9 @@ pub(crate) enum Command {
     /// Make keys, and change those that a running cluster seals its packets with.
     #[command(subcommand, after_help = keys::KEYS_NOTES)]
     Keys(KeysCommand),
+    /// Read, write and follow the key-value store of agents with --kv.
+    #[command(subcommand, after_help = kv::KV_NOTES)]
+    Kv(KvCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell to complete for.
@@ -224,6 +230,7 @@ pub(crate) enum DemoTransport {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct AgentArgs {
     /// Address and port to listen on, UDP and TCP; port 0 picks a free one.
     #[arg(long, value_name = "ADDR")]
@@ -255,6 +262,9 @@ pub(crate) struct AgentArgs {
     /// Metadata of this node: true, false and numbers are stored as such, K:=V always as text; may be repeated.
     #[arg(long, value_name = "K=V", value_parser = entry)]
     pub(crate) meta: Vec<(String, MetaValue)>,
+    /// Take part in the key-value store of the cluster ('gossip kv').
+    #[arg(long)]
+    pub(crate) kv: bool,
     /// File with the cluster's keys: packets are sealed, and nodes without them are kept out.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,

@@ -13,11 +13,12 @@
 //! ```
 //!
 //! The requests are those of [`protocol::Request`]: `members`, `info`, `join`, `leave`, `forget`, `meta_get`,
-//! `meta_set`, `meta_remove`, `monitor`, `send`, `request`, `listen` and `keys`. The kind of an error is `usage` (the request
-//! makes no sense), `failed` (it was tried and did not work), `nobody` (no live member is meant), `unanswered` or
-//! `refused` (by who was asked). `monitor` and `listen` send one `item` for each event or message until the client
-//! closes the connection or sends anything; what a client reads too slowly is dropped and told of by an event
-//! `missed`. A `request` is cancelled when the client closes the connection.
+//! `meta_set`, `meta_remove`, `monitor`, `send`, `request`, `listen`, `keys`, `kv_get`, `kv_set`, `kv_remove`,
+//! `kv_list` and `kv_watch`. The kind of an error is `usage` (the request makes no sense), `failed` (it was tried and
+//! did not work), `nobody` (no live member is meant), `unanswered` or `refused` (by who was asked). `monitor`, `listen`
+//! and `kv_watch` send one `item` for each event, message or change until the client closes the connection or sends
+//! anything; what a client reads too slowly is dropped and told of by an event `missed`. A `request` is cancelled when
+//! the client closes the connection.
 //!
 //! A payload follows the line of its request, byte by byte as it is; the field `body` says how long it is:
 //!
@@ -37,9 +38,9 @@
 //!
 //! A client that floods, sends garbage or falls silent costs a bounded amount: connections are counted, lines are
 //! bounded, waiting has deadlines, payloads over the node's limit are not kept, only few large ones are read at once,
-//! clients without a request give way to new ones, monitors and listeners, and those who wait for other nodes'
-//! answers, have a share of the places, and the first line that is not a request ends the connection. The last rule
-//! also keeps out web pages that make a browser post to the port: what they send begins with an HTTP request line.
+//! clients without a request give way to new ones, monitors, listeners and watchers, and those who wait for other
+//! nodes' answers, have a share of the places, and the first line that is not a request ends the connection. The last
+//! rule also keeps out web pages that make a browser post to the port: what they send begins with an HTTP request line.
 
 pub(crate) mod answer;
 mod body;

@@ -49,6 +49,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Send(args) => to_the_end(alone()?, remote::send(args)),
         Command::Request(args) => to_the_end(alone()?, remote::request(args)),
         Command::Listen(args) => to_the_end(alone()?, remote::listen(args)),
+        Command::Kv(command) => to_the_end(alone()?, remote::kv(command)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandLine::command(), "gossip", &mut script);

@@ -1,6 +1,7 @@
 //! The client commands: each asks the agent one thing and shows the answer.
 
 mod keys;
+mod kv;
 mod message;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::signals::StopSignals;
 use crate::table;
 
 pub(crate) use keys::{generate, keys};
+pub(crate) use kv::kv;
 pub(crate) use message::{listen, request, send};
 
 pub(crate) async fn members(args: &MembersArgs) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
 
-use crate::control::protocol::{InfoRow, MemberRow, MetaRow, MetaValue};
+use crate::control::protocol::{InfoRow, KvRow, MemberRow, MetaRow, MetaValue};
 use crate::describe::state_word;
 use crate::output::printable;
 
@@ -130,6 +130,20 @@ pub(crate) fn metadata(rows: &[MetaRow], colours: bool) -> String {
     let mut columns = Columns::new(&["KEY", "VALUE"], colours);
     for row in rows {
         columns.row([Cell::new(printable(&row.key)), Cell::new(printable(&row.value.to_string()))]);
+    }
+    columns.text()
+}
+
+/// A key-value store, one key a line.
+pub(crate) fn entries(rows: &[KvRow], colours: bool) -> String {
+    let mut columns = Columns::new(&["KEY", "VALUE", "WRITTEN", "ENDS"], colours);
+    for row in rows {
+        columns.row([
+            Cell::new(printable(&row.key)),
+            Cell::new(row.value.line()),
+            Cell::new(printable(&row.write.written)),
+            Cell::new(row.expires.as_deref().map_or_else(|| "-".to_owned(), printable)),
+        ]);
     }
     columns.text()
 }

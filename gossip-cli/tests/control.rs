@@ -86,7 +86,7 @@ fn monitors_and_listeners_leave_places_to_others() {
     for command in ["monitor", "listen"] {
         let (code, _, err) = told(&agent.ask(&[command]));
         assert_eq!(code, Some(1), "{err}");
-        assert!(err.contains("24 monitors and listeners"), "{err}");
+        assert!(err.contains("24 monitors, listeners and watchers"), "{err}");
     }
     let _silent: Vec<TcpStream> = (0..40).map(|_| connect(&agent)).collect();
     assert!(agent.ask(&["info"]).status.success());

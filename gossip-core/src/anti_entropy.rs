@@ -7,9 +7,8 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use smallvec::SmallVec;
-
 use crate::context::Context;
+use crate::dispute::Disputes;
 use crate::identity::{Address, NodeId};
 use crate::membership::{BUCKETS, Slot};
 use crate::metadata::Refused;
@@ -19,28 +18,11 @@ use crate::time::Instant;
 use crate::timer::Timer;
 use crate::wire::{Delta, FEWEST_BUCKETS, MetadataWantList, Want};
 
-/// Differences remembered.
-const DISPUTES: usize = 8;
-
-/// Doublings of the pause between exchanges that change nothing.
-const DOUBLINGS: u32 = 7;
-
 /// Members whose metadata one request may ask for.
 const WANTS: usize = 256;
 
 /// Metadata requests remembered, so that the same is not asked of every peer that mentions it.
 const REQUESTS: usize = 1_024;
-
-/// A difference between two tables.
-#[derive(Debug)]
-struct Dispute {
-    /// Theirs, and this node's.
-    roots: (u64, u64),
-    /// How often it was exchanged about.
-    pauses: u32,
-    /// Until when it is let rest.
-    rests: Instant,
-}
 
 #[derive(Debug)]
 struct Request {
@@ -51,10 +33,7 @@ struct Request {
 
 #[derive(Debug)]
 pub(crate) struct AntiEntropy {
-    began: Option<Instant>,
-    matched: Instant,
-    /// What exchanges were about, the last of them last.
-    disputes: SmallVec<[Dispute; DISPUTES]>,
+    disputes: Disputes,
     /// Who let this node in.
     host: Option<NodeId>,
     requests: Vec<Request>,
@@ -62,41 +41,19 @@ pub(crate) struct AntiEntropy {
 
 impl AntiEntropy {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { began: None, matched: now, disputes: SmallVec::new(), host: None, requests: Vec::new() }
+        Self { disputes: Disputes::new(now), host: None, requests: Vec::new() }
     }
 
     /// A peer told the fingerprint of its table.
     pub(crate) fn handle_root<A: Address>(&mut self, cx: &mut Context<A>, peer: NodeId, root: u64) {
         if root == cx.table.root() {
-            self.matched = cx.now;
+            self.disputes.note_match(cx.now);
             return;
         }
-        let spread = cx.spread_time();
-        let is_settled = cx.now.saturating_since(cx.table.root_since()) >= spread;
-        let is_overdue = cx.now.saturating_since(self.matched) >= spread * 8;
-        let is_recent = self.began.is_some_and(|began| cx.now.saturating_since(began) < spread);
-        if (is_settled || is_overdue) && !is_recent && self.may_dispute(cx, root, spread) {
+        let (roots, changed, spread) = ((root, cx.table.root()), cx.table.root_since(), cx.spread_time());
+        if self.disputes.admit(cx.now, roots, changed, spread) {
             self.begin(cx, peer);
         }
-    }
-
-    /// Whether it is time for an exchange about these two tables.
-    ///
-    /// Some differences cannot be settled, for example where a limit is lower at one side. They are asked about less
-    /// and less often.
-    fn may_dispute<A: Address>(&mut self, cx: &Context<A>, theirs: u64, spread: Duration) -> bool {
-        let roots = (theirs, cx.table.root());
-        let known = self.disputes.iter().position(|dispute| dispute.roots == roots);
-        if known.is_some_and(|index| cx.now < self.disputes[index].rests) {
-            return false;
-        }
-        if known.is_none() && self.disputes.len() == DISPUTES {
-            self.disputes.remove(0);
-        }
-        let pauses = known.map_or(0, |index| self.disputes.remove(index).pauses);
-        let rests = cx.now + spread * (1 << pauses.min(DOUBLINGS));
-        self.disputes.push(Dispute { roots, pauses: pauses + 1, rests });
-        true
     }
 
     /// The node was let in by `host`: the two compare tables once more when the news of this moment has settled, because
@@ -117,7 +74,7 @@ impl AntiEntropy {
     /// Begins an exchange with a member.
     pub(crate) fn begin<A: Address>(&mut self, cx: &mut Context<A>, peer: NodeId) {
         let Some(slot) = cx.table.find(peer).filter(|&slot| slot != Slot::MYSELF) else { return };
-        self.began = Some(cx.now);
+        self.disputes.note_begin(cx.now);
         cx.stats.exchanges += 1;
         let to = cx.table.member(slot).address.clone();
         cx.outbox.push(Pending::Digest { to });

@@ -398,7 +398,7 @@ fn admit<A: Address>(cx: &mut Context<A>, incoming: &Incoming<'_, A>) -> Option<
         cx.drop(DropReason::NotTagged);
         return None;
     }
-    let Some(kind) = MessageType::from_wire(header.kind) else {
+    let Some(kind) = MessageType::of_broadcast(header.kind) else {
         cx.drop(DropReason::ReservedType);
         return None;
     };
@@ -452,6 +452,10 @@ fn through(mut path: Path, origin: NodeId, myself: NodeId) -> Path {
 
 fn deliver<A: Address>(cx: &mut Context<A>, kept: &Kept) {
     let Kept { parcel, hops, .. } = kept;
+    if parcel.kind == MessageType::STORE {
+        cx.writes.push(parcel.payload.clone().into());
+        return;
+    }
     cx.deliver(Delivery::Broadcast {
         id: parcel.id(),
         kind: parcel.kind,

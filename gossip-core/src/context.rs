@@ -1,7 +1,9 @@
 //! What the sub-protocols of a node share: the table, the news, the queues, and the time.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::awareness::Awareness;
@@ -24,7 +26,7 @@ use crate::suspicion::{Patience, Suspicions};
 use crate::time::Instant;
 use crate::timer::{Deadlines, Timer, Timers};
 use crate::view::{Chosen, View};
-use crate::wire;
+use crate::wire::{self, StoreRoot};
 
 /// What a node is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +80,14 @@ pub(crate) struct Context<A> {
     pub(crate) accused: Chosen,
     /// Members that were declared dead, found in the same way.
     pub(crate) gone: SmallVec<[NodeId; 4]>,
+    /// When the wall clock was told last, and what it showed, in microseconds since 1970.
+    pub(crate) wall: Option<(Instant, u64)>,
+    /// When the question was asked that the packet answers which is being read, if it answers one.
+    pub(crate) asked: Option<Instant>,
+    /// What probes tell of this node's stores.
+    pub(crate) store_roots: SmallVec<[StoreRoot; 1]>,
+    /// Writes to stores that were broadcast and are not acted on yet.
+    pub(crate) writes: Vec<Bytes>,
     gossiped: Option<Instant>,
     packets_sent: u64,
 }
@@ -131,6 +141,10 @@ impl<A: Address> Context<A> {
             behind: SmallVec::new(),
             accused: Chosen::new(),
             gone: SmallVec::new(),
+            wall: None,
+            asked: None,
+            store_roots: SmallVec::new(),
+            writes: Vec::new(),
             gossiped: None,
             packets_sent,
             rng,
@@ -150,6 +164,16 @@ impl<A: Address> Context<A> {
     pub(crate) fn knows(&self, id: NodeId, epoch: Epoch) -> bool {
         let slot = self.table.find(id).filter(|&slot| slot != Slot::MYSELF);
         slot.is_some_and(|slot| self.table.member(slot).incarnation.epoch == epoch)
+    }
+
+    /// What the wall clock shows, in microseconds since 1970, if that was told.
+    pub(crate) fn unix_micros(&self) -> Option<u64> {
+        self.unix_at(self.now)
+    }
+
+    pub(crate) fn unix_at(&self, now: Instant) -> Option<u64> {
+        let (told, unix) = self.wall?;
+        Some(unix.saturating_add(now.as_micros().saturating_sub(told.as_micros())))
     }
 
     pub(crate) fn is_active(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::stats::{DropReason, MessageKind};
 use crate::transmit::{Channel, Transmit};
 use crate::wire::{
     Accept, Accusers, Ack, Claim, Conflict, DeltaHeader, Difference, Digest, Envelope, HEADER, Join, Nack, Ping,
-    PingRequest, Reject, Root, Tail, Want, Writer,
+    PingRequest, Reject, Root, StoreRoot, Tail, Want, Writer,
 };
 
 /// Room kept at the end of a chunk of rows for the message that says whether more come.
@@ -97,6 +97,7 @@ impl<A: Address> Context<A> {
                     &Ping { sequence, target: Tail::of(target), root: self.root() },
                 );
                 self.put_doubts(&mut writer, near, target);
+                self.put_store_roots(&mut writer, false);
                 self.put_news(&mut writer, 1);
                 self.put_recent(&mut writer, target, near, &to);
                 one(to)
@@ -104,6 +105,7 @@ impl<A: Address> Context<A> {
             Pending::Ack { to, sequence, prober, near, may_tell, .. } => {
                 self.put(&mut writer, MessageKind::Ack, &Ack { sequence, root: self.root() });
                 if may_tell {
+                    self.put_store_roots(&mut writer, true);
                     self.put_doubts(&mut writer, near, prober);
                     self.put_news(&mut writer, 1);
                     self.put_recent(&mut writer, prober, near, &to);
@@ -173,6 +175,12 @@ impl<A: Address> Context<A> {
                 draft.with_ballot(|ballot| self.put_copies(&mut writer, MessageKind::Ballot, ballot, copies));
                 to
             }
+            Pending::StoreSync { to, header, items } => {
+                if writer.put_letter(MessageKind::StoreSync, &header, &items) {
+                    self.stats.count_sent(MessageKind::StoreSync, 1);
+                }
+                one(to)
+            }
             Pending::Control { to, control, .. } => {
                 self.put_control(&mut writer, &control);
                 one(to)
@@ -212,6 +220,18 @@ impl<A: Address> Context<A> {
         if self.phase == crate::context::Phase::Leaving {
             self.put_claim(writer, Slot::MYSELF);
         }
+    }
+
+    /// Tells the fingerprints of this node's stores.
+    fn put_store_roots(&mut self, writer: &mut Writer<'_>, answers: bool) {
+        if !self.is_active() {
+            return;
+        }
+        let roots = core::mem::take(&mut self.store_roots);
+        for &root in &roots {
+            self.put(writer, MessageKind::StoreRoot, &StoreRoot { answers, ..root });
+        }
+        self.store_roots = roots;
     }
 
     /// Fills the packet with news.

@@ -63,6 +63,7 @@
 //! | send messages, ask questions | [`Node::broadcast`], [`Node::send`], [`Node::request`], [`Node::poll_delivery`], [`Delivery`] |
 //! | follow it | [`Event`], [`MemberChange`], [`Cause`] |
 //! | elect leaders | [`Node::enter_election`], [`Node::leads`], [`ElectionConfig`] |
+//! | share a key-value store | [`Node::open_store`], [`Node::store`], [`Node::store_mut`], [`Node::poll_store_change`] |
 //! | order events by time | [`HybridClock`], [`Timestamp`] |
 //! | keep strangers out | [`KeyRing`], [`Key`], [`Plaintext`], [`Node::use_key`] |
 //! | watch its health | [`Stats`], [`DropReason`], [`Node::health_score`] |
@@ -77,6 +78,7 @@ mod claims;
 mod config;
 mod context;
 mod delivery;
+mod dispute;
 mod dissemination;
 mod drawn;
 mod election;
@@ -88,6 +90,7 @@ mod healing;
 mod hlc;
 mod identity;
 mod join;
+mod kv;
 mod lane;
 mod leave;
 mod mail;
@@ -120,13 +123,14 @@ pub use event::{Cause, Event, MemberChange};
 pub use group::{Criteria, CriteriaProblem, Group, GroupChange, ParseCriteriaError};
 pub use hlc::{HybridClock, Timestamp, TooFarAhead};
 pub use identity::{Address, Epoch, Identity, Incarnation, NodeId, ParseNodeIdError, Tags, Versions};
+pub use kv::{Loaded, SnapshotError, StoreChange, StoreConfig, StoreEntry, StoreError, StoreVersion};
 pub use membership::{Member, MemberState};
 pub use message::{
     BroadcastOptions, MessageId, MessageType, Refusal, Reliability, ReplyToken, RequestError, RequestId, ReservedType,
     SendError,
 };
 pub use metadata::{Metadata, Value};
-pub use node::{ForgetScope, Node};
+pub use node::{ForgetScope, Node, StoreMut, StoreView};
 pub use rng::Seed;
 pub use seal::{Key, KeyError, KeyId, KeyRing, KeyRingError, ParseKeyIdError, Plaintext, Suite, SuiteError};
 pub use stats::{Backlog, DropReason, MessageKind, Stats};

@@ -31,6 +31,9 @@ impl MessageType {
     #[doc(hidden)]
     pub const KEYS: Self = Self(1);
 
+    /// Writes to stores. They come as broadcasts only, and are the node's own.
+    pub(crate) const STORE: Self = Self(8);
+
     /// A type of the application.
     ///
     /// # Errors
@@ -61,6 +64,11 @@ impl MessageType {
     /// The type with a number that came from the network, unless it is the protocol's own.
     pub(crate) fn from_wire(number: u16) -> Option<Self> {
         (number >= Self::FIRST_LIBRARY).then_some(Self(number))
+    }
+
+    /// The type of a broadcast that came from the network.
+    pub(crate) fn of_broadcast(number: u16) -> Option<Self> {
+        if number == Self::STORE.0 { Some(Self::STORE) } else { Self::from_wire(number) }
     }
 
     /// The type of a request that came from the network.

@@ -5,6 +5,7 @@ mod elections;
 mod keys;
 mod messages;
 mod receive;
+mod stores;
 
 use bytes::BytesMut;
 
@@ -18,6 +19,7 @@ use crate::event::Event;
 use crate::healing::Healing;
 use crate::identity::{Address, Identity, Incarnation, NodeId, Tags};
 use crate::join::Joining;
+use crate::kv::Stores;
 use crate::leave::Leave;
 use crate::membership::Member;
 use crate::probe::Prober;
@@ -30,6 +32,7 @@ use crate::transmit::{Channel, Transmit};
 use crate::wire;
 
 pub use commands::ForgetScope;
+pub use stores::{StoreMut, StoreView};
 
 /// Longest datagram that is taken from anybody who has no key, if this node sends no longer ones itself. Acted on, it takes up to
 /// twenty times its length.
@@ -57,6 +60,7 @@ pub struct Node<A> {
     requests: Requests<A>,
     broadcaster: Broadcaster<A>,
     elections: Elections,
+    stores: Stores,
     /// The last node seen that has this one's id, so that it is reported once.
     impostor: Option<(A, Incarnation)>,
 }
@@ -86,6 +90,7 @@ impl<A: Address> Node<A> {
             requests: Requests::new(),
             broadcaster: Broadcaster::new(&cx),
             elections: Elections::default(),
+            stores: Stores::new(cx.config.max_events),
             impostor: None,
             cx,
         })
@@ -154,6 +159,7 @@ impl<A: Address> Node<A> {
                 Timer::Recent => self.broadcaster.tell_recent(cx),
                 Timer::Order => self.broadcaster.give_up(cx),
                 Timer::Election => self.elections.step(cx),
+                Timer::Store => self.stores.step(cx),
             }
         }
         self.follow_up();
@@ -282,6 +288,7 @@ impl<A: Address> Node<A> {
 
     /// Does what the rules asked for while they were applied.
     fn follow_up(&mut self) {
+        self.stores.handle_writes(&mut self.cx);
         for slot in core::mem::take(&mut self.cx.accused) {
             self.prober.verify(&mut self.cx, slot);
         }

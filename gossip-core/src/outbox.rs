@@ -13,7 +13,7 @@ use crate::identity::{Incarnation, NodeId};
 use crate::membership::Slot;
 use crate::seal::{Addressee, Addressing};
 use crate::transmit::Channel;
-use crate::wire::{Draft, MetadataWantList, Want};
+use crate::wire::{Draft, MetadataWantList, SyncHeader, Want};
 
 /// Addresses that one packet goes to.
 pub(crate) type Recipients<A> = SmallVec<[A; 4]>;
@@ -69,6 +69,8 @@ pub(crate) enum Pending<A> {
     Control { to: A, channel: Channel, control: Control },
     /// What an election takes.
     Ballot { to: Recipients<A>, channel: Channel, draft: Draft },
+    /// A step of a comparison of two stores.
+    StoreSync { to: A, header: SyncHeader, items: Vec<u8> },
 }
 
 impl<A> Pending<A> {
@@ -90,6 +92,7 @@ impl<A> Pending<A> {
             | Self::Metadata { to, .. }
             | Self::Conflict { to, .. }
             | Self::Greeting { to }
+            | Self::StoreSync { to, .. }
             | Self::Control { to, .. } => Some(to),
         }
     }
@@ -111,6 +114,7 @@ impl<A> Pending<A> {
             | Self::MetadataRequest { .. }
             | Self::Metadata { .. }
             | Self::Conflict { .. }
+            | Self::StoreSync { .. }
             | Self::Greeting { .. } => Channel::Stream,
         }
     }

@@ -180,6 +180,7 @@ impl<A: Address> Prober<A> {
     pub(crate) fn handle_ack(&mut self, cx: &mut Context<A>, sender: NodeId, sequence: u32) -> bool {
         if let Some(index) = self.probes.iter().position(|probe| probe.sequence == sequence) {
             let probe = self.probes.swap_remove(index);
+            cx.asked = Some(probe.sent);
             if sender == probe.target
                 && probe.escalates != Instant::MAX
                 && let Some(slot) = cx.table.find_at(Some(probe.near), sender)

@@ -70,6 +70,10 @@ counted! {
         Compare = "compare",
         /// What an election takes: votes, and word of who leads.
         Ballot = "ballot",
+        /// The fingerprint of a store.
+        StoreRoot = "store_root",
+        /// A step of a comparison of two stores.
+        StoreSync = "store_sync",
     }
 }
 
@@ -86,6 +90,7 @@ impl MessageKind {
                 | Self::Difference
                 | Self::Pull
                 | Self::Compare
+                | Self::StoreSync
         )
     }
 
@@ -103,6 +108,7 @@ impl MessageKind {
                 | Self::Request
                 | Self::Reply
                 | Self::Baseline
+                | Self::StoreSync
         )
     }
 }
@@ -178,6 +184,12 @@ counted! {
         Replayed = "replayed",
         /// Sealed for whom it may concern, which only a request to join may be.
         Unbound = "unbound",
+        /// A row of a store whose key or value is over the limit.
+        StoreEntryTooLarge = "store_entry_too_large",
+        /// A row that found its store full.
+        StoreFull = "store_full",
+        /// A row written too far ahead of this node's wall clock.
+        StoreClockAhead = "store_clock_ahead",
     }
 }
 
@@ -209,6 +221,8 @@ pub struct Stats {
     pub refutations: u64,
     /// Exchanges of table fingerprints that this node began.
     pub exchanges: u64,
+    /// Comparisons of stores that this node began.
+    pub store_exchanges: u64,
     /// Events dropped unread.
     pub events_missed: u64,
     /// Messages and broadcasts dropped because earlier ones were not polled.

@@ -44,10 +44,12 @@ pub(crate) enum Timer {
     Order,
     /// The earliest step of an election.
     Election,
+    /// The earliest row of a store that ends or is forgotten.
+    Store,
 }
 
 impl Timer {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::ProbeRound,
         Self::Probe,
         Self::Relay,
@@ -65,6 +67,7 @@ impl Timer {
         Self::Recent,
         Self::Order,
         Self::Election,
+        Self::Store,
     ];
 }
 

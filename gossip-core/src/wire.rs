@@ -10,6 +10,7 @@ mod envelope;
 mod member;
 mod message;
 mod sealed;
+mod store;
 
 pub(crate) use application::{
     Compare, CopyHeader, DirectHeader, LONGEST_HEADER, Letter, MAX_PATH, ReplyHeader, RequestHeader, RunEntry,
@@ -24,6 +25,7 @@ pub(crate) use message::{
     Reject, Root, Tail, Writer,
 };
 pub(crate) use sealed::{Sealed, is_sealed};
+pub(crate) use store::{Listed, StoreRoot, StoreRow, Sync, SyncHeader, SyncItem, append, decode_write, encode_write};
 
 /// The protocol version that this library writes.
 pub(crate) const VERSION: u8 = 1;

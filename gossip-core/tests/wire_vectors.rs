@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use gossip_core::{
     BroadcastOptions, Config, Delivery, DropReason, ElectionConfig, Epoch, Identity, Instant, Key, KeyRing,
-    MessageType, Node, NodeId, Reliability, Value,
+    MessageType, Node, NodeId, Reliability, StoreConfig, Value,
 };
 
 /// Name in the document, sender, and kind of the first message.
@@ -153,6 +153,40 @@ fn written_ballots() -> [(&'static str, Vec<u8>); 2] {
     [("canvass", ballot(asker)), ("would", ballot(1 - asker))]
 }
 
+/// Both open a store and write to it so many keys each, of which no copy arrives, until they have compared.
+fn compared(keys: usize) -> Pair {
+    let mut pair = Pair::new();
+    pair.nodes[1].join(pair.now, address(0)).unwrap();
+    pair.settle();
+    pair.run(Duration::from_secs(5));
+    pair.seen.clear();
+    pair.lost = Some(19);
+    for (host, name) in ["color", "size"].into_iter().enumerate() {
+        let (now, node) = (pair.now, &mut pair.nodes[host]);
+        node.set_wall_clock(now, 1_800_000_000_000_000);
+        node.open_store(now, "shared", StoreConfig::default()).unwrap();
+        let ttl = (host == 1).then_some(Duration::from_hours(1));
+        for number in 1..=keys {
+            let mut store = node.store_mut(now, "shared").unwrap();
+            store.set(&format!("{name}/{number}"), Bytes::from_static(b"red"), ttl).unwrap();
+        }
+    }
+    pair.settle();
+    pair.run(Duration::from_secs(20));
+    let fingerprint = |host: usize| pair.nodes[host].store(pair.now, "shared").unwrap().fingerprint();
+    assert_eq!(fingerprint(0), fingerprint(1), "they have compared");
+    pair
+}
+
+/// Stores with one key each, and with so many that not all are listed.
+fn written_stores() -> [(&'static str, Vec<u8>); 5] {
+    let (few, many) = (compared(1), compared(17));
+    let first = |pair: &Pair, host: usize, kind: u8| pair.seen.get(&(host, kind)).cloned().expect("it was sent");
+    let names = [("store-write", 0, 19), ("store-ping", 0, 1), ("store-list", 1, 33), ("store-rows", 0, 33)];
+    let [write, ping, list, rows] = names.map(|(name, host, kind)| (name, first(&few, host, kind)));
+    [write, ping, list, rows, ("store-sums", first(&many, 1, 33))]
+}
+
 /// The packet in the block of this name.
 fn documented(name: &str) -> Vec<u8> {
     let (_, rest) = DOCUMENT.split_once(&format!("```{name}\n")).expect("the document has a block of this name");
@@ -163,7 +197,9 @@ fn documented(name: &str) -> Vec<u8> {
 
 #[test]
 fn the_document_shows_what_nodes_write() {
-    for (name, packet) in written().into_iter().chain(written_messages()).chain(written_ballots()) {
+    for (name, packet) in
+        written().into_iter().chain(written_messages()).chain(written_ballots()).chain(written_stores())
+    {
         assert_eq!(packet, documented(name), "{name} is now {packet:02x?}");
     }
 }

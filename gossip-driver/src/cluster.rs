@@ -1,9 +1,11 @@
 //! The handle to a running node.
 
+mod elections;
 mod groups;
 mod keys;
 mod messages;
 mod rounds;
+mod stores;
 #[cfg(feature = "websocket")]
 mod web;
 

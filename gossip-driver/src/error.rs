@@ -172,5 +172,11 @@ pub type MetadataError = CommandError<gossip_core::MetadataError>;
 pub type LeaveError = CommandError<PhaseError>;
 /// Why a member was not forgotten.
 pub type ForgetError = CommandError<gossip_core::ForgetError>;
+/// Why an election was not entered.
+pub type EnterElectionError = CommandError<gossip_core::ElectionError>;
+/// Why a store was not opened.
+pub type OpenStoreError = CommandError<gossip_core::StoreError>;
+/// Why a key of a store was not written or deleted.
+pub type WriteError = CommandError<gossip_core::StoreError>;
 /// Why the seeds were not replaced.
 pub type SeedsError = CommandError<AddressError>;

@@ -35,6 +35,7 @@ mod command;
 mod config;
 #[cfg(feature = "dns")]
 mod dns;
+mod election;
 mod error;
 pub mod face;
 mod failures;
@@ -69,6 +70,7 @@ mod snapshot;
 mod sockets;
 mod start;
 mod stats;
+mod store;
 mod subscribe;
 mod transport;
 mod udp;
@@ -84,14 +86,18 @@ pub use codec::Json;
 pub use codec::MessagePack;
 pub use codec::{Codec, CodecError, Postcard, Read};
 pub use config::Config;
+pub use election::{Election, ElectionEvent};
 pub use error::{
-    CommandError, ForgetError, LeaveError, MetadataError, ResolveError, SeedsError, StartError, StopReason,
+    CommandError, EnterElectionError, ForgetError, LeaveError, MetadataError, OpenStoreError, ResolveError, SeedsError,
+    StartError, StopReason, WriteError,
 };
 pub use gossip_core::{
-    BroadcastOptions, Cause, ConfigError, Criteria, CriteriaProblem, DropReason, ForgetScope, Incarnation, Instant,
-    Key, KeyError, KeyId, KeyRing, KeyRingError, MemberState, MessageId, MessageKind, MessageType, Metadata, NodeId,
-    ParseCriteriaError, ParseKeyIdError, ParseNodeIdError, Phase, PhaseError, Plaintext, RejectReason, Reliability,
-    ReservedType, Suite, Tags, Value, Versions,
+    BroadcastOptions, Cause, ConfigError, Criteria, CriteriaProblem, DropReason, ElectionChange, ElectionConfig,
+    ElectionError, ElectionStatus, ForgetScope, Incarnation, Instant, Key, KeyError, KeyId, KeyRing, KeyRingError,
+    Loaded, MemberState, MessageId, MessageKind, MessageType, Metadata, NoLeader, NodeId, ParseCriteriaError,
+    ParseKeyIdError, ParseNodeIdError, Phase, PhaseError, Plaintext, RejectReason, Reliability, ReservedType,
+    SnapshotError, StepDown, StoreChange, StoreConfig, StoreEntry, StoreError, StoreVersion, Suite, Tags, Term,
+    Timestamp, Value, Versions,
 };
 pub use group::{Group, GroupEvent};
 pub use join::{JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport};
@@ -108,6 +114,7 @@ pub use runtime::{Batch, Datagrams, Listener, Runtime, SocketBuffers, Timer};
 pub use service::Service;
 pub use snapshot::{Counts, Snapshot};
 pub use stats::{Counter, DriverStats, Stats};
+pub use store::{LoadError, SaveError, Store, StoreStats};
 pub use subscribe::{CallbackId, Events};
 #[cfg(feature = "tls")]
 pub use transport::tls::{Pem, TlsBuilder, TlsConfig, TlsConfigError, TlsError, TlsStream};

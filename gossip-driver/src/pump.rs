@@ -1,8 +1,10 @@
 //! The task of a node: what arrived, then commands, then timers, then what is to be sent, then what is to be told.
 
+mod elections;
 mod frames;
 mod keys;
 mod messages;
+mod stores;
 mod verdict;
 
 use std::convert::Infallible;
@@ -21,6 +23,7 @@ use tracing::{Level, Span, enabled, error, info, info_span};
 
 use crate::callback::text_of;
 use crate::command::Command;
+use crate::election::Seats;
 use crate::keys::trouble::Troubles;
 use crate::link::News;
 use crate::links::Links;
@@ -29,6 +32,7 @@ use crate::report::{self, Report};
 use crate::seeds::SeedWord;
 use crate::shared::{Running, Shared, Status};
 use crate::sockets::{Entrance, Mailbox, Porter, Received, Sent};
+use crate::store::slots::Slots;
 use crate::transport::{Gate, Transport};
 use crate::waiting::Waiting;
 use crate::{Config, Event, NodeAddress, Runtime, Snapshot, StopReason, Timer};
@@ -64,7 +68,7 @@ impl Clock {
     }
 
     /// The runtime's word for a deadline of the node; `None` if it never comes.
-    fn deadline(self, at: gossip_core::Instant) -> Option<Instant> {
+    pub(crate) fn deadline(self, at: gossip_core::Instant) -> Option<Instant> {
         self.origin.checked_add(Duration::from_micros(at.as_micros()))
     }
 }
@@ -102,6 +106,8 @@ pub(crate) struct Pump<R: Runtime> {
     seed_words: Sender<SeedWord>,
     seed_addresses: Pin<Box<Receiver<Vec<NodeAddress>>>>,
     waiting: Waiting,
+    seats: Seats,
+    slots: Slots,
     traffic: Traffic,
     /// When the table is pictured again at the earliest.
     picture_at: Instant,
@@ -160,6 +166,8 @@ impl<R: Runtime> Pump<R> {
             seed_words: parts.seed_words,
             seed_addresses: Box::pin(parts.seed_addresses),
             waiting: Waiting::default(),
+            seats: Seats::default(),
+            slots: Slots::default(),
             traffic: Traffic::new(now, config),
             picture_at: now,
             report: Report::default(),
@@ -181,6 +189,7 @@ impl<R: Runtime> Pump<R> {
         let span = self.span.clone();
         let _entered = span.enter();
         let now = self.runtime.now();
+        self.tell_wall_clock(now);
         // What has arrived may be the answer that a timer waits for, so it comes first.
         let unread = self.receive(cx, now);
         let mut again = unread;
@@ -192,6 +201,7 @@ impl<R: Runtime> Pump<R> {
         self.fire_timers(unread);
         // Handlers may begin while this task sends.
         self.hand_out();
+        self.seats.show(&self.node, self.clock.read(now));
         let was_blocked = self.traffic.is_blocked;
         again |= self.transmit(cx);
         // What handles handed in meanwhile was not looked at.
@@ -199,6 +209,7 @@ impl<R: Runtime> Pump<R> {
         self.hand_out();
         self.links.relieve(now);
         self.tell_losses(now);
+        self.tell_store_changes();
         self.show();
         if let Some(reason) = self.stop.take() {
             return Poll::Ready(reason);
@@ -318,6 +329,21 @@ impl<R: Runtime> Pump<R> {
                 let result = self.node.remove_metadata(time, &key);
                 self.waiting.ready(reply, result);
             }
+            Command::EnterElection { name, config, reply } => {
+                let result = self.enter_election(time, &name, *config);
+                self.waiting.ready(reply, result);
+            }
+            Command::ElectionStatus { name, reply } => {
+                // The seat that asks is given to those who entered.
+                if let Some(status) = self.node.election(time, &name) {
+                    self.waiting.ready(reply, Ok(status));
+                }
+            }
+            Command::OpenStore { name, config, reply } => {
+                let result = self.open_store(now, &name, *config);
+                self.waiting.ready(reply, result);
+            }
+            Command::Store { name, command } => self.command_store(time, &name, command),
             Command::Keys { command, reply } => {
                 let result = self.command_keys(command);
                 self.waiting.ready(reply, result);
@@ -422,6 +448,7 @@ impl<R: Runtime> Pump<R> {
             };
             self.report.log(&event, reason.as_deref());
             self.act_on(&event);
+            self.seats.follow(&event);
             self.shared.subscribers.publish(&event);
         }
         #[cfg(debug_assertions)]

@@ -32,7 +32,8 @@ impl Notice for Event {
     }
 }
 
-/// Events of a node, in order, from the moment of the subscription on; or those of a [`Group`](crate::Group).
+/// Events of a node, in order, from the moment of the subscription on; or those of a [`Group`](crate::Group), an
+/// [`Election`](crate::Election) or a [`Store`](crate::Store).
 ///
 /// A bounded number of events waits for a slow reader. Beyond it the oldest are dropped, and the next thing read is an
 /// [`Event::Missed`] that says how many. The stream ends when the node stops. It does not keep the node running: that
@@ -135,6 +136,12 @@ impl<T: Notice> Subscribers<T> {
             list.entries.push(Subscriber { id, queue: sender, missed, removed });
         }
         (id, Events { queue: Box::pin(receiver), missed, removed })
+    }
+
+    /// Whether somebody still reads.
+    pub(crate) fn are_there(&self) -> bool {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.entries.iter().any(|subscriber| !subscriber.queue.is_closed())
     }
 
     /// Ends a subscription; whether there was one.

@@ -3,7 +3,7 @@
 use crate::scenario::Scenario;
 
 /// Name and text of each.
-const FILES: [(&str, &str); 39] = [
+const FILES: [(&str, &str); 41] = [
     ("idle", include_str!("../scenarios/idle.toml")),
     ("join-storm", include_str!("../scenarios/join-storm.toml")),
     ("rolling-restart", include_str!("../scenarios/rolling-restart.toml")),
@@ -42,6 +42,8 @@ const FILES: [(&str, &str); 39] = [
     ("outsider-forgery", include_str!("../scenarios/outsider-forgery.toml")),
     ("rotation", include_str!("../scenarios/rotation.toml")),
     ("election", include_str!("../scenarios/election.toml")),
+    ("kv", include_str!("../scenarios/kv.toml")),
+    ("kv-forget", include_str!("../scenarios/kv-forget.toml")),
     ("chaos", include_str!("../scenarios/chaos.toml")),
 ];
 

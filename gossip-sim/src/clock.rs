@@ -50,6 +50,12 @@ impl Clock {
         u64::try_from(WALL_ORIGIN_MS + micros / 1_000).unwrap_or(0)
     }
 
+    /// What the wall clock shows, in microseconds since 1970.
+    pub(crate) fn wall_micros(&self, world: u64) -> u64 {
+        let micros = i64::try_from(world).unwrap_or(i64::MAX).saturating_add(self.wall_offset_us);
+        u64::try_from((WALL_ORIGIN_MS * 1_000).saturating_add(micros)).unwrap_or(0)
+    }
+
     /// Runs faster (positive) or slower from now on.
     pub(crate) fn drift(&mut self, world: u64, ppm: i32) {
         self.local = self.read(world).as_micros();

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use bytes::Bytes;
 use gossip_core::{Channel, Instant, KeyRing, Node};
 
 use crate::app::App;
@@ -87,6 +88,8 @@ pub(crate) struct Host {
     pub(crate) postponed: Postponed,
     /// The keys that the last node had here.
     pub(crate) keys: Option<KeyRing>,
+    /// What the machine has kept of its node's store.
+    pub(crate) snapshot: Option<Bytes>,
 }
 
 impl Host {
@@ -108,6 +111,7 @@ impl Host {
             drifts: Vec::new(),
             postponed: Postponed::default(),
             keys: None,
+            snapshot: None,
         }
     }
 

@@ -71,6 +71,7 @@ mod sabotage;
 mod scenario;
 mod shrink;
 mod simulation;
+mod store;
 mod stream;
 mod sweep;
 mod trace;
@@ -101,6 +102,7 @@ pub use scenario::{
 };
 pub use shrink::{Shrunk, shrink, shrink_with};
 pub use simulation::{RunError, Simulation};
+pub use store::Store;
 pub use sweep::{Summary, Sweep, Swept};
 pub use traffic::{Broadcasts, Directs, Requests};
 pub use workload::Workload;

@@ -12,6 +12,7 @@ pub(crate) mod leavers;
 pub(crate) mod requests;
 pub(crate) mod resurrection;
 pub(crate) mod self_dead;
+pub(crate) mod stores;
 pub(crate) mod timers;
 pub(crate) mod twins;
 
@@ -70,6 +71,16 @@ pub enum Oracle {
     Leases,
     /// The nodes did not come to follow one leader in time.
     Led,
+    /// The nodes did not come to have the same in their stores in time.
+    Stores,
+    /// A node showed an older value of a key after a newer one.
+    OlderValue,
+    /// A write was lost though somebody had it.
+    LostWrite,
+    /// A value came back that was deleted, or had ended.
+    Deleted,
+    /// The timestamp of a write is not later than all that its writer knew.
+    Stamps,
     /// The user's own application or check.
     Application,
     /// A node panicked.
@@ -99,6 +110,11 @@ impl Oracle {
             Self::OneLeader => "one-leader",
             Self::Leases => "leases",
             Self::Led => "led",
+            Self::Stores => "stores",
+            Self::OlderValue => "older-value",
+            Self::LostWrite => "lost-write",
+            Self::Deleted => "deleted",
+            Self::Stamps => "stamps",
             Self::Application => "application",
             Self::Panic => "panic",
         }
@@ -174,6 +190,7 @@ pub(crate) struct Oracles {
     pub(crate) requests: requests::Requests,
     pub(crate) harmless: harmless::Harmless,
     pub(crate) leaders: leaders::Leaders,
+    pub(crate) stores: stores::Stores,
 }
 
 impl Oracles {
@@ -192,6 +209,7 @@ impl Oracles {
             requests: requests::Requests::default(),
             harmless: harmless::Harmless::default(),
             leaders: leaders::Leaders::default(),
+            stores: stores::Stores::default(),
         }
     }
 
@@ -226,6 +244,7 @@ impl Oracles {
         self.broadcasts.stopped(host);
         self.requests.stopped(host);
         self.leaders.stopped(host);
+        self.stores.stopped(host);
     }
 
     fn forget(&mut self, host: u32) {
@@ -272,6 +291,7 @@ impl Oracles {
             &mut self.requests.findings,
             &mut self.harmless.findings,
             &mut self.leaders.findings,
+            &mut self.stores.findings,
         ];
         if parts.iter().all(|part| part.is_empty()) {
             return;

@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     Keys,
     /// What outsiders do.
     Outsiders,
+    /// What is written to stores.
+    Stores,
 }
 
 /// A probability, as the share of 2^64 below which a random number counts as a hit.

@@ -73,6 +73,16 @@ pub enum Bug {
     RepeatsTerms,
     /// The node does not say who leads.
     HidesLeader,
+    /// The node remembers deletions for longer than the others, which makes its store another one.
+    KeepsDeletionsLonger,
+    /// The node tells of a change in its store after the next one.
+    ShufflesChanges,
+    /// The node writes to a store that nobody reads.
+    WritesElsewhere,
+    /// The node loads the first snapshot of its store every second.
+    LoadsOldSnapshots,
+    /// The node says that all its writes are the same one.
+    RepeatsStamps,
     /// The node panics.
     Panics,
 }

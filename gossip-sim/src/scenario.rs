@@ -24,6 +24,7 @@ use crate::keys;
 use crate::link::{Latency, Link};
 use crate::partition::NodeSet;
 use crate::sabotage::Sabotage;
+use crate::store::Store;
 use crate::traffic::{Broadcasts, Directs, Requests};
 use crate::workload::Workload;
 
@@ -71,6 +72,9 @@ pub struct Scenario {
     /// An election that the nodes hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub election: Option<Election>,
+    /// A key-value store that they share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<Store>,
     /// Faults drawn at random from the seed, besides those listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chaos: Option<Chaos>,
@@ -122,6 +126,7 @@ impl Default for Scenario {
             request: Vec::new(),
             tags: BTreeMap::new(),
             election: None,
+            store: None,
             chaos: None,
             settle: None,
             sabotage: None,

@@ -141,7 +141,7 @@ impl std::fmt::Debug for Simulation {
 
 impl World {
     fn run_to_the_end(&mut self, invariants: &[Check]) {
-        let work_ends = self.workload_ends().max(self.scenario.traffic_ends());
+        let work_ends = self.workload_ends().max(self.scenario.traffic_ends()).max(self.writes_end());
         let end = self.scenario.duration.as_micros().max(self.faults_end()).max(work_ends);
         if invariants.is_empty() {
             self.run_for(Span::micros(end));
@@ -157,7 +157,7 @@ impl World {
     /// Whether the nodes may still come to agree or find a leader, or messages arrive.
     fn is_unfinished(&self) -> bool {
         let is_open = self.oracles.agreement.is_open(&self.facts, self.last_change());
-        is_open || self.awaits_messages() || self.awaits_leader()
+        is_open || self.awaits_messages() || self.awaits_leader() || self.awaits_stores()
     }
 
     fn call(&mut self, checks: &[Check]) {

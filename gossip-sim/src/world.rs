@@ -12,6 +12,7 @@ mod preload;
 mod pump;
 mod send;
 mod start;
+mod store;
 mod traffic;
 mod watch;
 
@@ -38,6 +39,7 @@ use crate::trace::Trace;
 use crate::traffic::Entry;
 
 pub(crate) use send::Echoes;
+use store::Writes;
 use traffic::Traffic;
 
 /// The address of a virtual node.
@@ -131,6 +133,8 @@ pub(crate) enum What {
     Send {
         entry: Entry,
     },
+    /// The next write to the store.
+    Write,
     /// An answer that was put off.
     Answer {
         number: u64,
@@ -172,6 +176,7 @@ pub struct World {
     buffer: BytesMut,
     factory: Option<AppFactory>,
     traffic: Traffic,
+    writes: Writes,
     outsiders: Outsiders,
     /// The same without outsiders, to compare with.
     mirror: Option<Box<Self>>,
@@ -226,6 +231,7 @@ impl World {
             buffer: BytesMut::with_capacity(64 << 10),
             factory,
             traffic: Traffic::new(seed),
+            writes: Writes::new(seed),
             outsiders: Outsiders::new(seed),
             mirror: None,
             is_mirror: false,
@@ -257,6 +263,7 @@ impl World {
             self.queue.push(workload.every.as_micros(), Class::Watch, What::Work);
         }
         self.begin_traffic();
+        self.begin_writes();
         self.queue.push(0, Class::Watch, What::Look);
         self.queue.push(watch::INTERVAL, Class::Watch, What::Watch);
     }
@@ -383,6 +390,7 @@ impl World {
             What::Wake { host } => self.wake(host),
             What::Work => self.do_work(),
             What::Send { entry } => self.send_next(entry),
+            What::Write => self.write_next(),
             What::Answer { number } => self.give_answer(number),
             What::Watch => self.watch(),
             What::Look => self.look_closely(),

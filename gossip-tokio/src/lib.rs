@@ -120,6 +120,42 @@
 //! Nothing waits without bound: see [`Cluster::send`] for what is refused, and [`Event::MessagesMissed`] for what a
 //! slow handler costs.
 //!
+//! # A key-value store
+//!
+//! All members that open a store of one name have all of it: each reads what it has, a write reaches the others by
+//! gossip, and of two writes of one key the later one counts. `docs/COORDINATION.md` says what that means.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use gossip_tokio::{Cluster, Config, StoreChange, StoreConfig};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (one, two) = (Cluster::start(Config::local("docs")).await?, Cluster::start(Config::local("docs")).await?);
+//! # two.join([one.address().to_string()]).await?;
+//! let here = one.open_store("settings", StoreConfig::default()).await?;
+//! let there = two.open_store("settings", StoreConfig::default()).await?;
+//! let mut changes = there.watch("web/").await?;
+//! here.set("web/port", "8080").await?;
+//! here.set_with_ttl("web/lease", "node-1", Duration::from_secs(30)).await?;
+//! while let Some(change) = changes.next().await {
+//!     match change {
+//!         StoreChange::Set { key, value, .. } => println!("{key} is {value:?} now"),
+//!         StoreChange::Deleted { key, .. } | StoreChange::Expired { key, .. } => println!("{key} is gone"),
+//!         StoreChange::Missed { count } => println!("{count} changes were lost: scan the keys anew"),
+//!         _ => {}
+//!     }
+//! #   break;
+//! }
+//! for entry in here.scan("web/").await? {
+//!     println!("{} is {:?}, written by {}", entry.key, entry.value, entry.version.writer);
+//! }
+//! here.delete("web/port").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Store::save`] and [`Store::load`] keep it over restarts of all members at once.
+//!
 //! # Keys
 //!
 //! Nodes with a [`KeyRing`] seal all they send, and take nothing else. Keys are changed while they run, on all members by
@@ -167,6 +203,10 @@ pub type WeakCluster = gossip_driver::WeakCluster<Tokio>;
 
 /// The live members whose metadata is as wanted.
 pub type Group<D = ()> = gossip_driver::Group<Tokio, D>;
+/// An election that a node in tokio takes part in.
+pub type Election = gossip_driver::Election<Tokio>;
+/// A key-value store that a node in tokio has open.
+pub type Store = gossip_driver::Store<Tokio>;
 
 /// The program on the front page of the project compiles and runs.
 #[cfg(doctest)]

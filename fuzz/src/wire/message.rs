@@ -3,7 +3,7 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 use super::field::record;
-use super::{Claim, Delta, Epoch, Field, Id, Incarnation, Many, Place, Rest};
+use super::{Ballot, Claim, Delta, Epoch, Field, Id, Incarnation, Many, Place, Rest, StoreRoot, StoreSync};
 
 /// The last four bytes of an id; of likely ones that is their number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +83,10 @@ pub(crate) struct Strange {
 impl<'a> Arbitrary<'a> for Strange {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let kind = u8::arbitrary(u)?;
-        Ok(Self { kind: if (1..=24).contains(&kind) { kind + 100 } else { kind }, payload: u.arbitrary()? })
+        Ok(Self {
+            kind: if (1..=25).contains(&kind) || (32..=33).contains(&kind) { kind + 100 } else { kind },
+            payload: u.arbitrary()?,
+        })
     }
 }
 
@@ -146,6 +149,9 @@ kinds! {
     22 Pull(Many<Run>),
     23 Baseline(Many<Run>),
     24 Compare(Compare),
+    25 Ballot(Ballot),
+    32 StoreRoot(StoreRoot),
+    33 StoreSync(StoreSync),
 }
 
 impl Message {
@@ -183,6 +189,8 @@ impl Message {
             Self::Digest(digest) => digest.buckets.len().is_multiple_of(8) && are_buckets(digest.buckets.len() / 8),
             Self::Difference(difference) => difference.wanted.is_empty() || are_buckets(difference.wanted.len() * 8),
             Self::Copy(copy) => copy.is_valid(),
+            Self::Ballot(ballot) => ballot.is_valid(),
+            Self::StoreSync(sync) => sync.is_valid(),
             _ => true,
         }
     }

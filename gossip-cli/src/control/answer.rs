@@ -1,6 +1,7 @@
 //! What the agent does for each request.
 
 mod keys;
+mod kv;
 mod message;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use gossip_tokio::protocol;
 use gossip_tokio::{
     Cluster, Counter, DropReason, Endpoint, ForgetScope, JoinError, JoinReport, Member, MessageKind, NodeId, Phase,
-    Stats,
+    Stats, Store,
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -33,6 +34,7 @@ const MIN_PREFIX: usize = 4;
 pub(crate) struct Steering {
     cluster: Cluster,
     cluster_name: String,
+    store: Option<Store>,
     started: Instant,
     left: Notify,
     listeners: Arc<Listeners>,
@@ -63,7 +65,12 @@ impl Steering {
     /// `max_payload` is the most that the node sends, in bytes.
     pub(crate) fn new(cluster: Cluster, cluster_name: String, max_payload: usize) -> Self {
         let (listeners, bodies) = (Arc::default(), Bodies::new(max_payload));
-        Self { cluster, cluster_name, started: Instant::now(), left: Notify::new(), listeners, bodies }
+        Self { cluster, cluster_name, store: None, started: Instant::now(), left: Notify::new(), listeners, bodies }
+    }
+
+    /// Lets clients use a key-value store.
+    pub(crate) fn with_store(self, store: Option<Store>) -> Self {
+        Self { store, ..self }
     }
 
     /// Reads what follows a request; what is over the limit is passed over.
@@ -144,6 +151,11 @@ impl Steering {
                     () = lines.ends() => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
                 }
             }
+            Request::KvGet { key } => self.kv_get(key, answers).await,
+            Request::KvSet { key, ttl_ms, .. } => self.kv_set(key, ttl_ms, body).await,
+            Request::KvRemove { keys } => self.kv_remove(keys).await,
+            Request::KvList { prefix } => self.kv_list(&prefix, answers).await,
+            Request::KvWatch { prefix } => until_it_stirs(self.kv_watch(prefix, answers), lines).await,
             Request::Listen { types, echo, body: answer } => {
                 let answering = Answering::choose(echo, answer.map(|_| body))?;
                 until_it_stirs(self.listen(&types, answering, answers), lines).await

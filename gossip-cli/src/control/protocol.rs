@@ -1,6 +1,7 @@
 //! What travels over a control connection: requests, replies, and the rows in them.
 
 mod keys;
+mod kv;
 mod message;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::exit::Failure;
 use crate::hex;
 
 pub(crate) use keys::{KeyAction, KeyMemberRow, KeyOutcome, KeyRow, KeySummary};
+pub(crate) use kv::{KvEvent, KvEventRow, KvRow, KvWrite};
 pub(crate) use message::{AnswerRow, Fault, HeardKind, HeardRow, Said, SentRow, Target, Who};
 
 /// Longest request line in bytes. It bounds how much metadata one `meta_set` can carry.
@@ -108,6 +110,28 @@ pub(crate) enum Request {
         #[serde(default)]
         body: usize,
     },
+    /// One [`KvRow`]; an error if there is nothing in the key.
+    KvGet { key: String },
+    /// Write the key with what follows as `body` bytes, perhaps for a time alone.
+    KvSet {
+        key: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ttl_ms: Option<u64>,
+        #[serde(default)]
+        body: usize,
+    },
+    /// Delete keys.
+    KvRemove { keys: Vec<String> },
+    /// The keys that begin with `prefix`, one [`KvRow`] each.
+    KvList {
+        #[serde(default)]
+        prefix: String,
+    },
+    /// Changes of keys that begin with `prefix` as they happen, one [`KvEventRow`] each.
+    KvWatch {
+        #[serde(default)]
+        prefix: String,
+    },
 }
 
 /// Why keys are not changed over a connection that others of the machine can make too.
@@ -124,7 +148,9 @@ impl Request {
     /// How many bytes follow the line.
     pub(crate) fn body(&self) -> usize {
         match self {
-            Self::Send { body, .. } | Self::Ask { body, .. } | Self::Keys { body, .. } => *body,
+            Self::Send { body, .. } | Self::Ask { body, .. } | Self::Keys { body, .. } | Self::KvSet { body, .. } => {
+                *body
+            }
             Self::Listen { body, .. } => body.unwrap_or(0),
             _ => 0,
         }

@@ -27,7 +27,7 @@ use crate::exit::Failure;
 
 /// Clients served at once. For a further one the client gives way that has been without a request for the longest time.
 const MAX_CLIENTS: u32 = 64;
-/// Monitors and listeners among them; others need a place too.
+/// Monitors, listeners and watchers among them; others need a place too.
 const MAX_FOLLOWERS: usize = 24;
 /// Those among them who wait for answers of other nodes.
 const MAX_ASKING: usize = 24;
@@ -218,7 +218,9 @@ impl Crowd {
     /// A place for what may last, unless there are too many of it; the error says so.
     fn admit(&self, request: &Request) -> Result<Option<SemaphorePermit<'_>>, String> {
         let (places, most, what) = match request {
-            Request::Monitor | Request::Listen { .. } => (&self.followers, MAX_FOLLOWERS, "monitors and listeners"),
+            Request::Monitor | Request::Listen { .. } | Request::KvWatch { .. } => {
+                (&self.followers, MAX_FOLLOWERS, "monitors, listeners and watchers")
+            }
             Request::Ask { .. } | Request::Keys { .. } => (&self.asking, MAX_ASKING, "requests"),
             _ => return Ok(None),
         };

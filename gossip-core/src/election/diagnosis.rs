@@ -20,9 +20,14 @@ impl Contest {
         self.reign.as_ref().map(|reign| reign.until)
     }
 
+    /// The leader heard of, and until when it counts.
+    pub(crate) fn follows(&self, now: Instant) -> Option<(Term, Instant)> {
+        self.leader.filter(|&(_, until)| now < until)
+    }
+
     pub(crate) fn status<A: Address>(&self, cx: &Context<A>, now: Instant) -> ElectionStatus {
         let wait = self.settings.full_lease();
-        let heard = self.leader.filter(|&(_, until)| now < until).map(|(term, _)| term);
+        let heard = self.follows(now).map(|(term, _)| term);
         let leader = self.leads(now).or(heard);
         let quorum = self.quorum(cx);
         let votes = self.last_votes.len();

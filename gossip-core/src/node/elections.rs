@@ -32,6 +32,11 @@ impl<A: Address> Node<A> {
         self.elections.contest(election)?.leads(now).filter(|_| self.cx.is_active())
     }
 
+    /// The term of another leader that this node heard of, and until when it counts if no more is heard.
+    pub fn follows(&self, now: Instant, election: &str) -> Option<(Term, Instant)> {
+        self.elections.contest(election)?.follows(now)
+    }
+
     /// Until when this node leads, if it does and no more is heard.
     pub fn leads_until(&self, election: &str) -> Option<Instant> {
         self.elections.contest(election)?.leads_until()

@@ -160,6 +160,7 @@ impl<A: Address> Node<A> {
             return;
         }
         self.broadcaster.begin_packet();
+        self.cx.asked = None;
         let mut has_asked = false;
         for message in messages.flatten() {
             let Some(kind) = message.kind() else {
@@ -299,6 +300,12 @@ impl<A: Address> Node<A> {
             Message::Ballot(ballot) => {
                 let from = Voter { id: sender, epoch: origin.envelope.epoch };
                 self.elections.handle(&mut self.cx, from, &ballot);
+            }
+            Message::StoreRoot(root) => {
+                self.stores.handle_root(&mut self.cx, (sender, origin.envelope.epoch), root);
+            }
+            Message::StoreSync(sync) => {
+                self.stores.handle_sync(&mut self.cx, (sender, origin.envelope.epoch), from, &sync);
             }
             other => self.receive_application(origin, other),
         }

@@ -12,6 +12,7 @@ use crate::wire::application::{
 };
 use crate::wire::ballot::Ballot;
 use crate::wire::member::{Claim, Delta, MetadataWants};
+use crate::wire::store::{StoreRoot, Sync};
 
 /// Fewest buckets that fingerprints are exchanged in.
 pub(crate) const FEWEST_BUCKETS: usize = 16;
@@ -146,6 +147,8 @@ pub(crate) enum Message<'a, A> {
     Baseline(Runs<'a>),
     Compare(Compare<'a>),
     Ballot(Ballot<'a>),
+    StoreRoot(StoreRoot),
+    StoreSync(Sync<'a>),
     /// A kind from the future.
     Unknown,
 }
@@ -177,6 +180,8 @@ impl MessageKind {
             Self::Baseline => 23,
             Self::Compare => 24,
             Self::Ballot => 25,
+            Self::StoreRoot => 32,
+            Self::StoreSync => 33,
         }
     }
 
@@ -211,6 +216,8 @@ impl<A> Message<'_, A> {
             Self::Baseline(_) => MessageKind::Baseline,
             Self::Compare(_) => MessageKind::Compare,
             Self::Ballot(_) => MessageKind::Ballot,
+            Self::StoreRoot(_) => MessageKind::StoreRoot,
+            Self::StoreSync(_) => MessageKind::StoreSync,
             Self::Unknown => return None,
         })
     }
@@ -314,6 +321,8 @@ fn decode<'a, A: Address>(code: u8, payload: &'a [u8]) -> Option<Message<'a, A>>
             ballot.is_valid().then_some(())?;
             Message::Ballot(ballot)
         }
+        MessageKind::StoreRoot => Message::StoreRoot(fields(payload)?),
+        MessageKind::StoreSync => Message::StoreSync(Sync::decode(payload)?),
     })
 }
 

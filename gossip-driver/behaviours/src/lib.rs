@@ -13,6 +13,7 @@ mod backlog;
 mod conflict;
 mod crowding;
 mod dialing;
+mod electing;
 mod events;
 mod failing;
 mod families;
@@ -40,6 +41,7 @@ mod sending;
 mod sockets;
 mod stalling;
 mod stopping;
+mod storing;
 mod stranger;
 mod streaming;
 mod tally;
@@ -81,6 +83,10 @@ macro_rules! behaviours {
                 what_cannot_be_meant_is_refused,
                 one_that_left_and_came_back_is_reached_again,
                 nobody_else_gets_anything_passed_on,
+            }
+            electing {
+                a_leader_is_elected_and_followed_by_another_when_it_leaves_or_crashes,
+                an_election_is_entered_once_with_settings_that_can_work,
             }
             events {
                 callbacks_are_called_until_they_are_removed on 2 threads,
@@ -245,6 +251,13 @@ macro_rules! behaviours {
                 no_call_of_a_removed_handler_begins_after_the_node_has_stopped,
                 calls_that_never_end_are_dropped_with_the_node_whatever_their_drop_does,
                 a_node_that_has_left_or_stopped_says_so_of_best_effort_messages_too,
+            }
+            storing {
+                writes_deletions_and_ends_reach_all_members,
+                who_watches_hears_of_the_keys_with_the_prefix_and_how_much_was_missed,
+                a_node_that_was_away_catches_up_and_brings_nothing_back,
+                a_snapshot_that_was_cut_or_damaged_is_set_aside,
+                what_a_store_does_not_take_is_named_and_changes_nothing,
             }
             streaming {
                 nodes_without_datagrams_find_each_other_and_notice_a_crash,

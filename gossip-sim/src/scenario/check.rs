@@ -57,6 +57,7 @@ impl Scenario {
         {
             return Err(problem(format!("election.{}", error.field), in_range(&error.reason)));
         }
+        self.check_store()?;
         self.check_traffic()?;
         if let Some(chaos) = &self.chaos {
             require(chaos.from < chaos.until, "chaos.until", "a time after `chaos.from`")?;
@@ -70,6 +71,20 @@ impl Scenario {
             self.require_node(sabotage.node, "sabotage.node".to_owned())?;
         }
         (0..self.fault.len()).try_for_each(|index| self.check_fault(index))
+    }
+
+    fn check_store(&self) -> Result<(), Problem> {
+        let Some(store) = &self.store else { return Ok(()) };
+        require(store.every >= Span::millis(1), "store.every", "a millisecond or more")?;
+        require((1..=100_000).contains(&store.keys), "store.keys", "1 to 100000 keys")?;
+        require(store.value_bytes <= 16_384, "store.value_bytes", "0 to 16384 bytes")?;
+        require((Span::millis(1)..=LONGEST).contains(&store.ttl), "store.ttl", "a millisecond to a year")?;
+        let every = store.snapshots.is_none_or(|every| (Span::secs(1)..=LONGEST).contains(&every));
+        require(every, "store.snapshots", "a second to a year")?;
+        match store.config().validate(&self.config()) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(problem(format!("store.{}", error.field), in_range(&error.reason))),
+        }
     }
 
     fn check_traffic(&self) -> Result<(), Problem> {

@@ -55,6 +55,7 @@ impl World {
                     let person = &mut self.facts.people[host as usize];
                     person.pauses += 1;
                     person.was_held_up = true;
+                    self.oracles.stores.paused(&self.facts, host);
                 }
             }
             Action::Slow { nodes, delay, burst, every } => {

@@ -114,6 +114,7 @@ impl World {
                 break;
             }
         }
+        self.read_store_changes(host);
         self.check_leaders(host);
         self.oracles.drain(&self.facts);
         self.arm(host);

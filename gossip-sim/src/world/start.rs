@@ -133,6 +133,7 @@ impl World {
         self.facts.running += 1;
         self.trace.note(now, host, trace::STARTED, epoch.as_u64());
         self.enter_election(host);
+        self.open_store(host);
         self.oracles.started(host);
         self.metrics.started(&self.facts, host);
     }

@@ -24,6 +24,7 @@ impl World {
         self.plant();
         self.look_for_trouble();
         self.check_led();
+        self.look_at_stores();
         self.oracles.check(&self.facts);
         if (self.facts.now / INTERVAL).is_multiple_of(10) {
             self.check_counters();

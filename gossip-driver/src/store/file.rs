@@ -1,0 +1,233 @@
+//! Snapshots of stores in files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use futures_channel::oneshot;
+use gossip_core::{SnapshotError, StoreView};
+
+use crate::StopReason;
+
+/// Damaged files of one name that are kept.
+const MOST_DAMAGED: u32 = 100;
+
+/// A store was not written to a file. The file is what it was, or the new one as a whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// The file cannot be written.
+    #[error("cannot write the snapshot {}: {error}", .path.display())]
+    Write {
+        /// Where it was to be.
+        path: PathBuf,
+        /// What the operating system says.
+        #[source]
+        error: io::Error,
+    },
+    /// There is something else.
+    #[error("{} is not replaced by this store: {error}; move it away, or choose another name", .path.display())]
+    Taken {
+        /// Where it was to be.
+        path: PathBuf,
+        /// What is wrong with what is there.
+        #[source]
+        error: SnapshotError,
+    },
+    /// The node no longer runs.
+    #[error("the node no longer runs: {0}")]
+    Stopped(StopReason),
+}
+
+/// A store was not loaded from a file. Nothing of it was taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read the snapshot {}: {error}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        #[source]
+        error: io::Error,
+    },
+    /// It was cut or damaged, and set aside.
+    #[error("{}: {error}; {}", .path.display(), fate(.moved))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: SnapshotError,
+        /// Where it is now; an error if it could not be moved, and is where it was.
+        moved: io::Result<PathBuf>,
+    },
+    /// It is no snapshot of this store that this version reads. It stays where it is.
+    #[error("{}: {error}; the file was left where it is", .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        error: SnapshotError,
+    },
+    /// The node no longer runs.
+    #[error("the node no longer runs: {0}")]
+    Stopped(StopReason),
+}
+
+fn fate(moved: &io::Result<PathBuf>) -> String {
+    match moved {
+        Ok(to) => format!("the file is {} now", to.display()),
+        Err(error) => format!("the file could not be moved aside: {error}"),
+    }
+}
+
+impl SaveError {
+    pub(super) fn write(path: &Path, error: io::Error) -> Self {
+        Self::Write { path: path.to_path_buf(), error }
+    }
+}
+
+impl LoadError {
+    pub(super) fn read(path: &Path, error: io::Error) -> Self {
+        Self::Read { path: path.to_path_buf(), error }
+    }
+}
+
+/// Does something with a file in a thread of its own, because whoever asks a disk has to wait.
+pub(super) async fn aside<T: Send + 'static>(
+    path: &Arc<Path>,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (done, outcome) = oneshot::channel();
+    let path = Arc::clone(path);
+    let work = move || {
+        // The caller may have given up.
+        let _ = done.send(work(&path));
+    };
+    thread::Builder::new().name("gossip-store".to_owned()).spawn(work)?;
+    outcome.await.unwrap_or_else(|_| Err(io::Error::other("the work with the file panicked")))
+}
+
+/// The beginning of a file; `None` if there is none.
+pub(super) fn head(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    read_at_most(path, StoreView::SNAPSHOT_HEAD as u64)
+}
+
+/// All of a file; `None` if there is none.
+pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    read_at_most(path, u64::MAX)
+}
+
+fn read_at_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    // A device may have no end.
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// Whether a file that does not begin as a snapshot may have been one: it ends too early, or its space was given and
+/// never written. Others are somebody else's.
+pub(super) fn is_torn(bytes: &[u8]) -> bool {
+    bytes.iter().take(StoreView::SNAPSHOT_HEAD).all(|&byte| byte == 0)
+}
+
+/// Puts a file in the place of another one, which is there until the new one is whole and on the disk.
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = directory_of(path);
+    let mut file = tempfile::Builder::new().prefix(".gossip-store-").tempfile_in(directory)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    // The name is on the disk when its directory is.
+    #[cfg(unix)]
+    File::open(directory)?.sync_all()?;
+    Ok(())
+}
+
+/// Gives a file another name, which no other file has; that name.
+pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    for number in 1..=MOST_DAMAGED {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".damaged");
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        let to = PathBuf::from(name);
+        // This takes the name, so that nobody else's file is replaced.
+        match OpenOptions::new().write(true).create_new(true).open(&to) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error),
+        }
+        return match fs::rename(path, &to) {
+            Ok(()) => Ok(to),
+            Err(error) => {
+                fs::remove_file(&to)?;
+                Err(error)
+            }
+        };
+    }
+    let reason = format!("there are {MOST_DAMAGED} damaged ones beside it: look at them and remove them");
+    Err(io::Error::new(ErrorKind::AlreadyExists, reason))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_files_do_not_take_the_names_of_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kv");
+        let names: Vec<_> = ["one", "two", "three"]
+            .into_iter()
+            .map(|content| {
+                fs::write(&path, content).unwrap();
+                set_aside(&path).unwrap()
+            })
+            .collect();
+        assert!(!path.exists());
+        let contents: Vec<_> = names.iter().map(|name| fs::read_to_string(name).unwrap()).collect();
+        assert_eq!(contents, ["one", "two", "three"]);
+        assert!(names[2].ends_with("kv.damaged-3"), "{names:?}");
+        assert_eq!(set_aside(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(!directory.path().join("kv.damaged-4").exists(), "the name was taken for nothing");
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_nothing_is_left_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kv");
+        assert!(head(&path).unwrap().is_none());
+        for content in [&b"first"[..], &[7; 100]] {
+            replace(&path, content).unwrap();
+            assert_eq!(read(&path).unwrap().as_deref(), Some(content));
+        }
+        assert_eq!(head(&path).unwrap().unwrap().len(), StoreView::SNAPSHOT_HEAD);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        replace(&directory.path().join("missing/kv"), b"x").unwrap_err();
+        assert_eq!(head(directory.path()).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn what_was_never_written_is_told_from_the_files_of_others() {
+        assert!(is_torn(b"") && is_torn(&[0; 4_096]));
+        assert!(!is_torn(b"#!/bin/sh\n") && !is_torn(b"\0\x01"));
+    }
+}
