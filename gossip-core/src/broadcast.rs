@@ -453,7 +453,7 @@ fn through(mut path: Path, origin: NodeId, myself: NodeId) -> Path {
 fn deliver<A: Address>(cx: &mut Context<A>, kept: &Kept) {
     let Kept { parcel, hops, .. } = kept;
     if parcel.kind == MessageType::STORE {
-        cx.writes.push(parcel.payload.clone().into());
+        cx.writes.push(parcel.payload.clone());
         return;
     }
     cx.deliver(Delivery::Broadcast {

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::awareness::Awareness;
@@ -18,6 +17,7 @@ use crate::mail::Mailbox;
 use crate::membership::{Member, MemberState, RoundTrip, Slot, Table};
 use crate::metadata::Metadata;
 use crate::outbox::{Outbox, Pending, Recipients};
+use crate::payload::Payload;
 use crate::ring::Ring;
 use crate::rng::{Rng, Seed};
 use crate::seal::Sealer;
@@ -87,7 +87,7 @@ pub(crate) struct Context<A> {
     /// What probes tell of this node's stores.
     pub(crate) store_roots: SmallVec<[StoreRoot; 1]>,
     /// Writes to stores that were broadcast and are not acted on yet.
-    pub(crate) writes: Vec<Bytes>,
+    pub(crate) writes: Vec<Payload>,
     gossiped: Option<Instant>,
     packets_sent: u64,
 }

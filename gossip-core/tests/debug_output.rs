@@ -4,7 +4,7 @@
 mod support;
 
 use bytes::{Bytes, BytesMut};
-use gossip_core::{BroadcastOptions, Config, Instant, MessageType, Node, Reliability};
+use gossip_core::{BroadcastOptions, Config, Instant, MessageType, Node, Reliability, StoreConfig};
 use support::forge::{self, Copy, at, known, packet};
 use support::{id, recorded};
 
@@ -75,4 +75,17 @@ fn a_node_does_not_show_the_keys_of_its_hash_tables() {
     let node = forge::node(1, Config::lan("test"));
     let shown = format!("{node:?}");
     assert!(shown.contains("hash: KeyedHash,") && !shown.contains("KeyedHash {"), "{shown}");
+}
+
+#[test]
+fn a_node_shows_the_lengths_of_what_is_in_its_stores_and_not_the_content() {
+    let mut node = known(9, |_| {});
+    node.set_wall_clock(at(2), 1_735_689_600_000_000);
+    node.open_store(at(2), "secrets", StoreConfig::default()).expect("it is not open yet");
+    let mut store = node.store_mut(at(2), "secrets").expect("it is open");
+    store.watch("");
+    let entry = store.set("key", Bytes::from_static(SECRET), None).map(|_| ());
+    assert_eq!(entry, Ok(()));
+    // In the store, and besides, with its key, in what is told to others.
+    assert_hidden(&node, 1);
 }

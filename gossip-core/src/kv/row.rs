@@ -1,6 +1,7 @@
 //! One key, as a store keeps it, and which of two writes is the later one.
 
 use alloc::sync::Arc;
+use core::fmt;
 use core::hash::Hasher;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use siphasher::sip::SipHasher24;
 
 use crate::hlc::Timestamp;
 use crate::identity::{Epoch, NodeId};
+use crate::payload::Length;
 use crate::wire::StoreRow;
 
 /// Which write of a key. Of two, the later one is greater, and it is the same one for all nodes.
@@ -22,7 +24,7 @@ pub struct StoreVersion {
 }
 
 /// A key of a store and what is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoreEntry {
     /// The key.
     pub key: Arc<str>,
@@ -34,8 +36,17 @@ pub struct StoreEntry {
     pub expires: Option<u64>,
 }
 
+impl fmt::Debug for StoreEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, version, expires } = self;
+        let mut entry = f.debug_struct("StoreEntry");
+        entry.field("key", key).field("value", &Length(value.len())).field("version", version);
+        entry.field("expires", expires).finish()
+    }
+}
+
 /// The last write of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) version: StoreVersion,
     /// When it ends, in microseconds since 1970.
@@ -44,6 +55,15 @@ pub(super) struct Row {
     pub(super) value: Option<Bytes>,
     /// Its number among the rows that this node was the first to have; zero if others had it before.
     pub(super) own: u64,
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, expires, value, own } = self;
+        let value = value.as_ref().map(|value| Length(value.len()));
+        let mut row = f.debug_struct("Row");
+        row.field("version", version).field("expires", expires).field("value", &value).field("own", own).finish()
+    }
 }
 
 impl Row {

@@ -2,13 +2,15 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
+use core::fmt;
 
 use bytes::Bytes;
 
 use crate::kv::row::StoreVersion;
+use crate::payload::Length;
 
 /// A change of a key that is watched, whoever made it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreChange {
     /// It was written.
@@ -47,6 +49,23 @@ pub enum StoreChange {
         /// How many, in all stores.
         count: u64,
     },
+}
+
+impl fmt::Debug for StoreChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, store, key, version) = match self {
+            Self::Missed { count } => return f.debug_struct("Missed").field("count", count).finish(),
+            Self::Set { store, key, version, .. } => ("Set", store, key, version),
+            Self::Deleted { store, key, version } => ("Deleted", store, key, version),
+            Self::Expired { store, key, version } => ("Expired", store, key, version),
+        };
+        let mut change = f.debug_struct(name);
+        change.field("store", store).field("key", key).field("version", version);
+        if let Self::Set { value, expires, .. } = self {
+            change.field("value", &Length(value.len())).field("expires", expires);
+        }
+        change.finish()
+    }
 }
 
 /// The prefixes that are watched, and how often.
