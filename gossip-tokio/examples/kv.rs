@@ -1,19 +1,22 @@
 //! A key-value store that all nodes have.
 //!
-//! Without arguments, three nodes start in this process, write, watch, restart from a file, and leave:
+//! Three nodes start in this process, write, watch, restart from a file, and leave:
 //!
 //! ```text
 //! cargo run --example kv
+//! cargo run --features websocket --example kv -- --ws-listen
 //! ```
 //!
-//! With arguments, one node takes commands from stdin until its end; start several in several terminals:
+//! With `--stay` or `--file`, one node takes commands from stdin until its end; start several in several terminals:
 //!
 //! ```text
 //! cargo run --example kv -- --bind 127.0.0.1:7001 --file store-1
-//! cargo run --example kv -- --bind 127.0.0.1:7002 --join 127.0.0.1:7001
+//! cargo run --example kv -- --stay --join 127.0.0.1:7001
 //! ```
 //!
 //! `--file` keeps the store: it is read at the start, and written at the end.
+
+mod addresses;
 
 use std::error::Error;
 use std::io::BufRead;
@@ -21,19 +24,34 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
 use gossip_tokio::{Cluster, Config, LoadError, Store, StoreChange, StoreConfig, StoreEntry};
 use tokio::sync::mpsc::{Receiver, channel};
 
+use addresses::Addresses;
+
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-const USAGE: &str = "usage: kv [--cluster NAME] [--bind ADDRESS] [--join ADDRESS]... [--file PATH]";
 const COMMANDS: &str = "get KEY, set KEY VALUE, lease SECONDS KEY VALUE, del KEY, ls [PREFIX], watch [PREFIX], quit";
 const PATIENCE: Duration = Duration::from_secs(30);
 const STORE: &str = "example";
 
+/// Shows a key-value store.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    addresses: Addresses,
+    /// Start one node, and take commands
+    #[arg(long)]
+    stay: bool,
+    /// Where that node keeps its store
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -42,30 +60,12 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Outcome {
-    match parse(std::env::args().skip(1))? {
-        Some((config, file)) => one_node(config, file).await,
-        None => three_nodes().await,
+async fn run(Arguments { addresses, stay, file }: Arguments) -> Outcome {
+    if stay || file.is_some() {
+        one_node(addresses.node(0).seeds(&addresses.join), file).await
+    } else {
+        three_nodes(&addresses).await
     }
-}
-
-/// The configuration that the arguments ask for, and where the store is kept; `None` without arguments.
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<(Config, Option<PathBuf>)>, String> {
-    let (mut config, mut file, mut is_empty) = (Config::local("example"), None, true);
-    while let Some(option) = arguments.next() {
-        is_empty = false;
-        if !["--cluster", "--bind", "--join", "--file"].contains(&option.as_str()) {
-            return Err(format!("unknown option {option}\n{USAGE}"));
-        }
-        let value = arguments.next().ok_or_else(|| format!("{option} needs a value\n{USAGE}"))?;
-        match option.as_str() {
-            "--cluster" => config = config.protocol(|protocol| protocol.cluster = value),
-            "--bind" => config = config.bind(value),
-            "--join" => config = config.seed(value),
-            _ => file = Some(PathBuf::from(value)),
-        }
-    }
-    Ok((!is_empty).then_some((config, file)))
 }
 
 async fn one_node(config: Config, file: Option<PathBuf>) -> Outcome {
@@ -166,10 +166,11 @@ fn print_change(change: &StoreChange) {
     }
 }
 
-async fn three_nodes() -> Outcome {
-    let (one, first) = start(None).await?;
-    let (two, second) = start(Some(&one)).await?;
-    let (three, third) = start(Some(&one)).await?;
+async fn three_nodes(addresses: &Addresses) -> Outcome {
+    let (one, first) = start(addresses.node(0).dial_only(false).seeds(&addresses.join)).await?;
+    let another = || addresses.node(1).seed(one.address().to_string());
+    let (two, second) = start(another()).await?;
+    let (three, third) = start(another()).await?;
     let mut changes = third.watch("").await?;
 
     println!("--- one writes, two writes the same key later, and something that ends");
@@ -193,7 +194,7 @@ async fn three_nodes() -> Outcome {
     three.shutdown().await;
     first.delete("colour").await?;
     second.set("shape", "round").await?;
-    let three = Cluster::start(Config::local("example").seed(one.address().to_string()).id(three.id())).await?;
+    let three = Cluster::start(another().id(three.id())).await?;
     let third = three.open_store(STORE, StoreConfig::default()).await?;
     load(&third, &file).await?;
     until(&third, "shape", Some("round")).await?;
@@ -208,8 +209,7 @@ async fn three_nodes() -> Outcome {
     Ok(())
 }
 
-async fn start(seed: Option<&Cluster>) -> Outcome<(Cluster, Store)> {
-    let config = Config::local("example").seeds(seed.map(|seed| seed.address().to_string()));
+async fn start(config: Config) -> Outcome<(Cluster, Store)> {
     let node = Cluster::start(config).await?;
     let store = node.open_store(STORE, StoreConfig::default()).await?;
     Ok((node, store))
