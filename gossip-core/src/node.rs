@@ -100,13 +100,25 @@ impl<A: Address> Node<A> {
     ///
     /// Input from the network never is an error: what cannot be used is dropped and counted in [`stats`](Self::stats).
     pub fn handle_datagram(&mut self, now: Instant, from: A, packet: &mut [u8]) {
+        self.take_datagram(now, from, false, packet);
+    }
+
+    /// A datagram came as a frame over a connection, as where UDP is blocked. The bytes may be changed in place.
+    ///
+    /// As [`handle_datagram`](Self::handle_datagram), but an answer to `from`, which is as for
+    /// [`handle_message`](Self::handle_message), reaches who sent it and nobody else. So it may say more than was asked for.
+    pub fn handle_framed_datagram(&mut self, now: Instant, from: A, packet: &mut [u8]) {
+        self.take_datagram(now, from, true, packet);
+    }
+
+    fn take_datagram(&mut self, now: Instant, from: A, is_connected: bool, packet: &mut [u8]) {
         self.cx.stats.datagrams_received += 1;
         self.cx.stats.datagram_bytes_received += packet.len() as u64;
         if packet.len() > self.cx.config.max_datagram.max(LONGEST_FROM_ANYBODY) && !wire::is_sealed(packet) {
             self.cx.drop(DropReason::Oversized);
             return;
         }
-        self.receive(now, from, Channel::Datagram, packet);
+        self.receive(now, from, (Channel::Datagram, is_connected), packet);
     }
 
     /// A whole message came over a stream. The bytes may be changed in place.
@@ -120,7 +132,7 @@ impl<A: Address> Node<A> {
             self.cx.drop(DropReason::Oversized);
             return;
         }
-        self.receive(now, from, Channel::Stream, packet);
+        self.receive(now, from, (Channel::Stream, true), packet);
     }
 
     /// A stream message to `address` could not be delivered.

@@ -4,8 +4,8 @@ mod support;
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use gossip_core::{Config, SnapshotError, StoreChange, StoreConfig, StoreError, StoreView};
+use bytes::{Bytes, BytesMut};
+use gossip_core::{Config, MessageKind, SnapshotError, StoreChange, StoreConfig, StoreError, StoreView};
 use support::{Net, secs};
 
 const NAME: &str = "shared";
@@ -210,4 +210,32 @@ fn who_watches_a_prefix_hears_of_its_keys_alone() {
         panic!("{changes:?}")
     };
     assert_eq!((&**key, &**deleted), ("a/1", "a/1"));
+}
+
+/// Where UDP is blocked, questions come over connections that the other side opened, not from the member's address.
+#[test]
+fn answers_over_a_connection_compare_stores_and_answers_to_addresses_that_are_not_the_members_do_not() {
+    const ELSEWHERE: usize = 99;
+    for is_connected in [true, false] {
+        let mut net = storing(2, &StoreConfig::default());
+        net.run(secs(5));
+        let now = net.now;
+        net.node(1).handle_timeout(now + secs(1));
+        let mut ping = BytesMut::new();
+        while !net.node(1).poll_transmit(now, &mut ping).is_some_and(|it| it.to.contains(&0)) {
+            ping.clear();
+        }
+        let told = |net: &Net| net.stats(0).sent(MessageKind::StoreRoot);
+        let before = told(&net);
+        let node = net.node(0);
+        if is_connected {
+            node.handle_framed_datagram(now, ELSEWHERE, &mut ping);
+        } else {
+            node.handle_datagram(now, ELSEWHERE, &mut ping);
+        }
+        let mut answer = BytesMut::new();
+        let transmit = node.poll_transmit(now, &mut answer).expect("a ping is answered");
+        assert_eq!(&*transmit.to, [ELSEWHERE]);
+        assert_eq!(told(&net) - before, u64::from(is_connected));
+    }
 }

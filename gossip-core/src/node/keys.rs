@@ -110,7 +110,7 @@ impl<A: Address> Node<A> {
         let messages = Messages::new(body);
         if messages.are_valid() {
             self.cx.outbox.answer(Some((from.clone(), sealed.asker())));
-            self.receive_stale(&self.origin(from.clone(), Channel::Stream, sealed.envelope), messages);
+            self.receive_stale(&self.origin(from.clone(), (Channel::Stream, true), sealed.envelope), messages);
             self.cx.outbox.answer(None);
         } else {
             self.cx.drop(DropReason::Malformed);

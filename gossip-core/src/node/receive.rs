@@ -20,13 +20,21 @@ use crate::wire::{self, Envelope, Message, Messages, Opened, Tail};
 pub(super) struct Origin<A> {
     pub(super) address: A,
     pub(super) channel: Channel,
+    /// An answer reaches who sent the packet, and nobody else: it came over a connection.
+    pub(super) is_connected: bool,
     pub(super) envelope: Envelope,
     /// Where the sender stood in the table when the packet came.
     pub(super) near: Option<Slot>,
 }
 
 impl<A: Address> Node<A> {
-    pub(super) fn receive(&mut self, now: Instant, from: A, channel: Channel, packet: &mut [u8]) {
+    pub(super) fn receive(
+        &mut self,
+        now: Instant,
+        from: A,
+        (channel, is_connected): (Channel, bool),
+        packet: &mut [u8],
+    ) {
         self.advance(now);
         let Opened { envelope, body, sealed } = match self.cx.open(channel, packet) {
             Ok(opened) => opened,
@@ -44,11 +52,11 @@ impl<A: Address> Node<A> {
             }
             self.cx.outbox.answer(Some((from.clone(), sealed.asker())));
         }
-        self.receive_opened(from, channel, envelope, body);
+        self.receive_opened(from, (channel, is_connected), envelope, body);
         self.cx.outbox.answer(None);
     }
 
-    fn receive_opened(&mut self, from: A, channel: Channel, envelope: Envelope, body: &[u8]) {
+    fn receive_opened(&mut self, from: A, (channel, is_connected): (Channel, bool), envelope: Envelope, body: &[u8]) {
         let messages = Messages::new(body);
         if !messages.are_valid() {
             self.cx.drop(DropReason::Malformed);
@@ -58,7 +66,7 @@ impl<A: Address> Node<A> {
             self.cx.drop(DropReason::Quiet);
             return;
         }
-        let origin = self.origin(from, channel, envelope);
+        let origin = self.origin(from, (channel, is_connected), envelope);
         let near = origin.near;
         if envelope.sender == self.cx.id() {
             self.receive_from_same_id(&origin, messages);
@@ -74,9 +82,9 @@ impl<A: Address> Node<A> {
         self.follow_up();
     }
 
-    pub(super) fn origin(&self, address: A, channel: Channel, envelope: Envelope) -> Origin<A> {
+    pub(super) fn origin(&self, address: A, (channel, is_connected): (Channel, bool), envelope: Envelope) -> Origin<A> {
         let near = self.cx.table.find_at(self.prober.asked(), envelope.sender);
-        Origin { address, channel, envelope, near }
+        Origin { address, channel, is_connected, envelope, near }
     }
 
     /// A packet of another cluster or protocol version: the end of an attempt to join there, or the begin of one here.
@@ -101,7 +109,7 @@ impl<A: Address> Node<A> {
     pub(super) fn receive_stale(&mut self, origin: &Origin<A>, messages: Messages<'_, A>) {
         self.cx.drop(DropReason::StaleEpoch);
         let (to, channel, subject) = (origin.address.clone(), origin.channel, origin.envelope.sender);
-        if channel == Channel::Datagram && !self.cx.may_be_told(subject, origin.near, &to) {
+        if !origin.is_connected && !self.cx.may_be_told(subject, origin.near, &to) {
             return;
         }
         let asks = |message| matches!(message, Message::Ping(_) | Message::Join(_) | Message::Digest(_));
@@ -273,7 +281,7 @@ impl<A: Address> Node<A> {
                 }
                 let (to, channel, sequence) = (from.clone(), origin.channel, ping.sequence);
                 let near = origin.near;
-                let may_tell = channel == Channel::Stream || self.cx.may_be_told(sender, near, &to);
+                let may_tell = origin.is_connected || self.cx.may_be_told(sender, near, &to);
                 self.cx.outbox.push(Pending::Ack { to, channel, sequence, prober: sender, near, may_tell });
                 if self.cx.is_active() {
                     self.anti_entropy.handle_root(&mut self.cx, sender, ping.root.0);
@@ -282,7 +290,8 @@ impl<A: Address> Node<A> {
             Message::PingRequest(request) => {
                 let wire::PingRequest { sequence, target, patience_ms } = request;
                 let Some(asker) = self.asker_of(origin) else { return self.cx.drop(DropReason::UnknownMember) };
-                let may_tell = self.cx.may_be_told(sender, origin.near, &asker);
+                let returns = origin.is_connected && asker == origin.address;
+                let may_tell = returns || self.cx.may_be_told(sender, origin.near, &asker);
                 self.prober.handle_request(
                     &mut self.cx,
                     Asker { address: asker, may_tell },

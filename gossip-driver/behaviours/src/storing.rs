@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use gossip_driver::{
-    Cluster, CommandError, LoadError, NodeId, Runtime, SaveError, SnapshotError, StopReason, Store, StoreChange,
-    StoreConfig, StoreError,
+    Cluster, CommandError, Config, LoadError, NodeId, Runtime, SaveError, SnapshotError, StopReason, Store,
+    StoreChange, StoreConfig, StoreError,
 };
 
 use crate::harness::{cluster_of, converged, join, quick, start, stop, within};
+use crate::streaming::joined;
 
 async fn open<R: Runtime>(node: &Cluster<R>) -> Store<R> {
     within("an open store", node.open_store("shared", StoreConfig::default())).await.expect("the settings are sound")
@@ -132,9 +133,15 @@ pub(crate) async fn who_watches_hears_of_the_keys_with_the_prefix_and_how_much_w
 }
 
 pub(crate) async fn a_node_that_was_away_catches_up_and_brings_nothing_back<R: Runtime>() {
+    for with_datagrams in [true, false] {
+        away::<R>(quick("store-away").stream_only(!with_datagrams)).await;
+    }
+}
+
+async fn away<R: Runtime>(config: Config) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("store");
-    let mut nodes = cluster_of::<R>("store-away", 3).await;
+    let mut nodes = joined::<R>((0..3).map(|_| config.clone())).await;
     let mut stores = open_all(&nodes).await;
     for number in 0..200 {
         set(&stores[0], &format!("kept/{number}"), "x").await;
@@ -149,7 +156,7 @@ pub(crate) async fn a_node_that_was_away_catches_up_and_brings_nothing_back<R: R
     set(&stores[1], "new", "x").await;
     stores[1].delete("gone").await.expect("it can be deleted").expect("it was there");
 
-    let back = start::<R>(quick("store-away").id(id)).await;
+    let back = start::<R>(config.id(id)).await;
     let store = open(&back).await;
     let loaded = within("a load", store.load(&file)).await.expect("it is whole").expect("it is there");
     assert_eq!((loaded.taken, loaded.refused), (201, 0));

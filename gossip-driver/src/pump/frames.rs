@@ -38,7 +38,7 @@ impl<R: Runtime> Pump<R> {
         let before = self.node.stats();
         let claimed = KeyId::claimed_by(&packet);
         if kind == Kind::Datagram {
-            self.node.handle_datagram(time, from.address.clone(), &mut packet);
+            self.node.handle_framed_datagram(time, from.address.clone(), &mut packet);
         } else {
             self.node.handle_message(time, from.address.clone(), &mut packet);
         }
