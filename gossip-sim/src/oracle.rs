@@ -276,6 +276,8 @@ impl Oracles {
             Event::JoinAccepted { address, .. } | Event::JoinFailed { address, .. } => {
                 self.answers.answered(host, *address);
             }
+            // From here until it has its id back it says nothing.
+            Event::IdConflict { quiet: true, .. } | Event::IdRegained => facts.hardship.strike(facts.now, host),
             Event::Election { .. } => self.leaders.event(facts, host, event),
             _ => {}
         }

@@ -181,3 +181,9 @@ fn a_clock_that_leaps_while_a_node_catches_up_makes_no_deadline_late() {
 fn quiet_nodes_that_know_each_other_take_part_again() {
     holds([(3, 492)]);
 }
+
+/// Its clock had gone back, and a member that woke up told it of its own past: it said nothing for ten seconds, as it should.
+#[test]
+fn who_is_quiet_because_of_its_own_past_may_be_believed_dead() {
+    holds([(4, 1991)]);
+}

@@ -81,7 +81,9 @@ impl World {
     /// Takes note of who has a hard time.
     pub(super) fn look_for_hardship(&mut self) {
         for host in 0..self.len() {
-            let is_hard = self.facts.fares_badly(host, self.loss_of(host)) || self.is_far(host);
+            // Whoever found its id taken, as by its own past after its clock went back, says nothing for a while.
+            let is_quiet = self.node(host).is_some_and(|node| node.phase() == Phase::Contested);
+            let is_hard = is_quiet || self.facts.fares_badly(host, self.loss_of(host)) || self.is_far(host);
             self.facts.hardship.note(self.facts.now, host, is_hard);
         }
     }
