@@ -2,11 +2,13 @@
 
 mod election;
 mod journal;
+mod kept;
 mod web;
 
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use crate::output;
 use crate::signals::StopSignals;
 
 pub(crate) use election::ElectionChoice;
+use kept::Kept;
 
 /// What the key-value store of agents is called.
 const STORE: &str = "default";
@@ -41,6 +44,7 @@ const DEFAULT_CLUSTER: &str = "default";
 #[derive(Debug)]
 struct Duties {
     kv: bool,
+    kv_file: Option<PathBuf>,
     elections: Vec<ElectionChoice>,
 }
 
@@ -64,7 +68,8 @@ pub(crate) fn run(args: AgentArgs, run: impl FnOnce(Serving) -> Result<(), Failu
     start_log(filter)?;
     let usual = || ControlChoice::usual(settings.key_file.is_some());
     let control = settings.control.clone().map_or_else(usual, Ok)?;
-    let duties = Duties { kv: settings.kv.unwrap_or_default(), elections: settings.election };
+    let Settings { kv, kv_file, election: elections, .. } = settings;
+    let duties = Duties { kv: kv.unwrap_or_default() || kv_file.is_some(), kv_file, elections };
     run(Box::pin(serve(config, control, duties)))
 }
 
@@ -89,6 +94,7 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
         tag: args.tag,
         control: args.control,
         kv: args.kv.then_some(true),
+        kv_file: args.kv_file,
         election: args.election,
         key_file: args.key_file,
         plaintext: args.plaintext,
@@ -264,6 +270,10 @@ async fn serve(config: Config, control: ControlChoice, duties: Duties) -> Result
     let has_tcp_tls = config.tcp_tls;
     let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
     let store = open_store(&cluster, duties.kv).await?;
+    let mut kept = match (&store, duties.kv_file) {
+        (Some(store), Some(path)) => Some(Kept::open(store.clone(), path).await?),
+        _ => None,
+    };
     let elections = election::enter(&cluster, duties.elections).await?;
     let steering = Steering::new(cluster.clone(), cluster_name.clone(), max_payload);
     let steering = Arc::new(steering.with_store(store).with_elections(elections));
@@ -285,11 +295,27 @@ async fn serve(config: Config, control: ControlChoice, duties: Duties) -> Result
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
-        () = serving => {}
-        () = steering.left() => {}
+    let keeping = async {
+        match &mut kept {
+            Some(kept) => kept.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    let signal = tokio::select! {
+        () = serving => None,
+        () = keeping => None,
+        () = steering.left() => None,
         reason = cluster.stopped() => return Err(Failure::failed(format!("the node stopped: {reason}"))),
-        signal = signals.next() => leave(&cluster, leave_timeout, signal, &mut signals).await?,
+        signal = signals.next() => Some(signal),
+    };
+    let saving = async {
+        if let Some(kept) = &mut kept {
+            kept.save().await;
+        }
+    };
+    match signal {
+        Some(signal) => leave(&cluster, leave_timeout, signal, &mut signals, saving).await?,
+        None => saving.await,
     }
     cluster.shutdown().await;
     if let Some(server) = &server {
@@ -307,11 +333,21 @@ async fn open_store(cluster: &Cluster, is_wanted: bool) -> Result<Option<Store>,
     store.map(Some).map_err(|error| Failure::failed(format!("cannot open the store: {error}")))
 }
 
-async fn leave(cluster: &Cluster, longest: Duration, signal: &str, signals: &mut StopSignals) -> Result<(), Failure> {
+async fn leave(
+    cluster: &Cluster,
+    longest: Duration,
+    signal: &str,
+    signals: &mut StopSignals,
+    saving: impl Future<Output = ()>,
+) -> Result<(), Failure> {
     let longest = humantime::format_duration(longest);
     info!("leaving the cluster, for at most {longest}; {signal} again stops at once");
+    let leaving = async {
+        saving.await;
+        cluster.leave().await
+    };
     tokio::select! {
-        outcome = cluster.leave() => match outcome {
+        outcome = leaving => match outcome {
             Ok(report) => info!(acknowledged = report.acknowledged, "left the cluster"),
             // It has left already, or has nothing to leave because another node has its id.
             Err(error) => info!(%error, "there was nothing to leave"),

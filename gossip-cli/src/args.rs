@@ -283,6 +283,10 @@ pub(crate) struct AgentArgs {
     /// Take part in the key-value store of the cluster ('gossip kv').
     #[arg(long)]
     pub(crate) kv: bool,
+    /// File that keeps the key-value store over restarts: read at the start, written when something changed, every five
+    /// seconds at most. Implies --kv.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kv_file: Option<PathBuf>,
     #[arg(long, value_name = "NAME,floor=N", help = ELECTION)]
     pub(crate) election: Vec<ElectionChoice>,
     /// File with the cluster's keys: packets are sealed, and nodes without them are kept out.

@@ -139,3 +139,47 @@ fn each_way_to_fail_has_its_words_and_its_code() {
     }
     assert_eq!(a.json(&["kv", "ls"]), json!([]), "nothing was written");
 }
+
+#[test]
+fn a_file_keeps_the_store_over_a_kill_and_a_proper_stop() {
+    let folder = Folder::new("kv-kept");
+    let file = folder.file("store");
+    let start = || Agent::start(&["--kv-file", &file]);
+    let agent = start();
+    let first = std::fs::metadata(&file).expect("it is there from the start").len();
+    agent.json(&["kv", "set", "a", "1"]);
+    agent.json(&["kv", "set", "gone", "1"]);
+    agent.json(&["kv", "rm", "gone"]);
+    eventually("the file has it", SOON, || (std::fs::metadata(&file).ok()?.len() > first).then_some(()));
+    agent.process.signal("-KILL");
+
+    let mut agent = start();
+    assert_eq!((value(&agent, "a"), value(&agent, "gone")), (Some(json!("1")), None));
+    // What was written in the last moment is saved by who stops in order.
+    agent.json(&["kv", "set", "b", "2"]);
+    agent.process.signal("-TERM");
+    assert!(agent.process.wait(SOON).success());
+    let agent = start();
+    assert_eq!(value(&agent, "b"), Some(json!("2")));
+    drop(agent);
+
+    // A file that was cut is set aside, and the agent goes on without it.
+    let whole = std::fs::read(&file).expect("it is there");
+    std::fs::write(&file, &whole[..whole.len() / 2]).expect("it can be written");
+    let agent = start();
+    assert_eq!(value(&agent, "b"), None);
+    let log = agent.process.log();
+    assert!(log.contains("begins with an empty key-value store") && log.contains(&file), "{log}");
+    drop(agent);
+
+    // What is somebody else's is left alone, and so is who cannot write.
+    let other = folder.write("other", "#!/bin/sh\necho of somebody else\n");
+    let cases = [(other.as_str(), 2, "left where it is"), ("/nonexistent/store", 1, "/nonexistent/store")];
+    for (file, code, part) in cases {
+        let args = ["agent", "--bind", "127.0.0.1:0", "--control", "none", "--kv-file", file];
+        let (found, out, err) = told(&process::run(&args));
+        assert_eq!((found, out.as_str()), (Some(code), ""), "{err}");
+        assert!(err.contains("--kv-file") && err.contains(part), "{err}");
+    }
+    assert_eq!(std::fs::read_to_string(&other).expect("it is there"), "#!/bin/sh\necho of somebody else\n");
+}

@@ -10,7 +10,7 @@ use crate::content::Source;
 pub(super) const KV_NOTES: &str = "\
 The agents of a cluster that were started with --kv share one key-value store: each has all of it, a write counts at
 once at the agent that is asked and reaches the others within a second or so, and of two writes of one key the later
-one counts. An agent that starts gets it from the others.
+one counts. An agent that starts gets it from the others; with --kv-file it also keeps it for its next start.
 
 VALUE is a text; - reads stdin, @FILE a file, both byte by byte as they are. A text that begins with @ comes through
 stdin, one that begins with - after --. Values that are no text are printed in hexadecimal after 0x; --raw writes them
