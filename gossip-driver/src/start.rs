@@ -43,7 +43,7 @@ struct Sockets<R: Runtime> {
 
 /// Starts a node.
 pub(crate) async fn start<R: Runtime>(
-    #[cfg_attr(not(feature = "websocket"), expect(unused_mut))] mut config: Config,
+    #[cfg_attr(not(feature = "websocket"), expect(unused_mut, reason = "only web addresses are filled in"))] mut config: Config,
 ) -> Result<Handle<R>, StartError> {
     config.validate()?;
     let runtime = R::current().map_err(StartError::NoRuntime)?;

@@ -11,7 +11,7 @@ use async_channel::Receiver;
 
 use super::*;
 use crate::framing::{Kind, PREFIX, SHORTEST, prefix};
-use crate::memory::{Door, Memory, PIPE, Stream};
+use crate::memory::{Door, Memory, Stream};
 use crate::resolve::Lookup;
 use crate::runtime::Listener;
 use crate::transport::Layers;
@@ -189,7 +189,7 @@ fn a_peer_that_does_not_read_costs_its_own_queue_only() {
         sent += large.len();
         bench.memory.run_for(Duration::ZERO);
     }
-    assert!((200_000 - large.len()..=200_000 + PIPE).contains(&sent), "{sent}");
+    assert!((200_000 - large.len()..=200_000 + Stream::ROOM).contains(&sent), "{sent}");
     assert_eq!(bench.count(Counter::LinkQueueOverflows), 1);
     assert_eq!(bench.end(), None, "it was reported when the queue overflowed");
     assert_eq!(bench.links.gauges().bytes_queued, 0);
@@ -218,7 +218,7 @@ fn all_queues_together_are_bounded_and_nobody_is_cut_off_for_it() {
 fn a_peer_that_takes_nothing_in_time_is_unreachable() {
     let mut bench = Bench::new(&config());
     let (mut door, to) = listen(&bench.memory);
-    bench.send(to, &vec![7; 2 * PIPE - 50_000]).unwrap();
+    bench.send(to, &vec![7; 2 * Stream::ROOM - 50_000]).unwrap();
     let _peer = accepted(&bench.memory, &mut door);
     let before = bench.memory.now();
     assert_eq!(bench.end(), Some(to.into()));
@@ -479,7 +479,7 @@ fn a_reader_waits_while_nobody_takes_its_messages() {
         bench.memory.run_for(Duration::ZERO);
     }
     assert!(
-        sent < 5 * frame.len() + PIPE,
+        sent < 5 * frame.len() + Stream::ROOM,
         "two wait in the queue, one with the reader, the rest with the system: {sent}"
     );
     for _ in 0..sent / frame.len() {
