@@ -159,10 +159,14 @@ impl World {
             0 => {
                 // As many as may fail at once.
                 let gone: Vec<Addr> = (1..self.config.replicas).map(|step| (who + step) % NODES).collect();
-                gone.iter().for_each(|&who| self.end(who));
+                for &who in &gone {
+                    self.end(who);
+                }
                 let span = Duration::from_millis(self.chance(12_000) as u64);
                 self.work(span);
-                gone.iter().for_each(|&who| self.restart(who));
+                for who in gone {
+                    self.restart(who);
+                }
             }
             1 => {
                 self.net.pause(who);

@@ -114,7 +114,7 @@ impl Pool {
         if known.is_some_and(|known| known.edition >= edition) {
             return true;
         }
-        let left = Duration::from_micros(left).min(self.clock.full(self.config.max_ttl) * 2);
+        let left = Duration::from_micros(left).min(self.remembers_free());
         let record = Record { edition, hold, until: now + left };
         !matches!(self.shelf.put(&Arc::from(key), record, limit), Placed::No)
     }
