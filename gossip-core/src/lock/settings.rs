@@ -14,7 +14,7 @@ pub(super) const LONGEST_KEY: usize = 255;
 /// the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockConfig {
-    /// The name of the election whose leader decides.
+    /// The name of the election whose leader decides. Whoever may lead has to open the pool; those with a vote should, to remember.
     pub election: String,
     /// How many members, the leader included, remember a grant before anybody is told of it. 1 to 32.
     ///
