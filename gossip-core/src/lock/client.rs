@@ -11,6 +11,7 @@ use crate::identity::Address;
 use crate::lock::held::{Held, HeldLocks};
 use crate::lock::pool::Pool;
 use crate::lock::{Grant, Holder, LockDone, LockError, LockNews, LockOp, LockStatus, Token};
+use crate::rng::Rng;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::{Answer, Delay, Say, Wish};
@@ -64,7 +65,7 @@ impl Op {
 
 #[derive(Debug, Default)]
 pub(super) struct Client {
-    /// Operations begun so far.
+    /// Of the operation that was begun last.
     numbers: u64,
     ops: BTreeMap<u64, Op>,
     by_id: BTreeMap<LockOp, u64>,
@@ -74,6 +75,11 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Operations are numbered from a random number on: an answer that comes to the wrong node fits none of them.
+    pub(super) fn new(rng: &mut Rng) -> Self {
+        Self { numbers: rng.next_u64() >> 2, ..Self::default() }
+    }
+
     fn begin(&mut self, now: Instant, order: Order) -> u64 {
         self.numbers += 1;
         let number = self.numbers;
@@ -322,6 +328,10 @@ impl Pool {
                     }
                     Grant { token, until: held.until }
                 });
+                if grant.is_none() {
+                    // It is over for this node already: others need not wait for the end of the new time.
+                    self.see_to(now, &order.key, Wish::Release { token });
+                }
                 grant.map(LockDone::Extended).ok_or(LockError::NotHeld)
             }
             (Answer::Released, _) => Ok(LockDone::Released),

@@ -66,7 +66,7 @@ impl Pool {
             shelf: Shelf::default(),
             fence: Term::ZERO,
             count: (Term::ZERO, 0),
-            client: Client::default(),
+            client: Client::new(&mut cx.rng),
             office: None,
             voters: Vec::new(),
             former: Vec::new(),

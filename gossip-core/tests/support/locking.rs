@@ -83,7 +83,8 @@ pub(crate) fn extend(net: &mut Net, who: Addr, token: LockToken, ttl: Duration) 
 }
 
 pub(crate) fn end_of(net: &Net, who: Addr, op: LockOp) -> Option<Result<LockDone, LockError>> {
-    net.hosts[who].locks.iter().find_map(|(_, news)| match news {
+    let host = &net.hosts[who];
+    host.locks[host.locks_before..].iter().find_map(|(_, news)| match news {
         LockNews::Done { op: it, result } if *it == op => Some(result.clone()),
         _ => None,
     })

@@ -46,6 +46,8 @@ pub(crate) struct Host {
     pub(crate) events: Vec<(Instant, Event<Addr>)>,
     pub(crate) deliveries: Vec<(Instant, Delivery)>,
     pub(crate) locks: Vec<(Instant, LockNews)>,
+    /// So many of these are of earlier lives.
+    pub(crate) locks_before: usize,
     pub(crate) paused: bool,
     /// Whether the application reads what is delivered.
     pub(crate) reads: bool,
@@ -74,7 +76,7 @@ pub(crate) fn secs(seconds: u64) -> Duration {
 impl Host {
     pub(crate) fn down() -> Self {
         let (events, deliveries, locks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { node: None, events, deliveries, locks, paused: false, reads: true, inbox: Vec::new() }
+        Self { node: None, events, deliveries, locks, locks_before: 0, paused: false, reads: true, inbox: Vec::new() }
     }
 }
 
@@ -167,6 +169,8 @@ impl Net {
             chunk.copy_from_slice(&self.next_random().to_be_bytes());
         }
         let node = Node::new(identity, config, seed, self.now).expect("a valid configuration");
+        // Its operations on locks are numbered anew.
+        self.hosts[address].locks_before = self.hosts[address].locks.len();
         self.hosts[address].node = Some(node);
         self.touched.push(address);
     }
