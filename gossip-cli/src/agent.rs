@@ -1,5 +1,6 @@
 //! The agent: one node, its control endpoint and its log, until it is told to stop.
 
+mod election;
 mod journal;
 mod web;
 
@@ -10,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, StartError, StoreConfig, Tags};
+use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, StartError, Store, StoreConfig, Tags};
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -28,11 +29,20 @@ use crate::key_file::KeyFile;
 use crate::output;
 use crate::signals::StopSignals;
 
+pub(crate) use election::ElectionChoice;
+
 /// What the key-value store of agents is called.
 const STORE: &str = "default";
 
 /// The cluster's name unless one is given.
 const DEFAULT_CLUSTER: &str = "default";
+
+/// What the agent does beside being a member.
+#[derive(Debug)]
+struct Duties {
+    kv: bool,
+    elections: Vec<ElectionChoice>,
+}
 
 /// An agent at work.
 pub(crate) type Serving = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
@@ -54,7 +64,8 @@ pub(crate) fn run(args: AgentArgs, run: impl FnOnce(Serving) -> Result<(), Failu
     start_log(filter)?;
     let usual = || ControlChoice::usual(settings.key_file.is_some());
     let control = settings.control.clone().map_or_else(usual, Ok)?;
-    run(Box::pin(serve(config, control, settings.kv.unwrap_or_default())))
+    let duties = Duties { kv: settings.kv.unwrap_or_default(), elections: settings.election };
+    run(Box::pin(serve(config, control, duties)))
 }
 
 /// The settings of the command line over those of the file.
@@ -78,6 +89,7 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
         tag: args.tag,
         control: args.control,
         kv: args.kv.then_some(true),
+        election: args.election,
         key_file: args.key_file,
         plaintext: args.plaintext,
         ws_listen: args.ws_listen,
@@ -134,6 +146,7 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
     })?;
     check_addresses(&config)?;
     check_tags(&config.tags)?;
+    election::check(&settings.election)?;
     Ok(config)
 }
 
@@ -236,7 +249,7 @@ fn start_log(mut filter: EnvFilter) -> Result<(), Failure> {
         .map_err(Failure::failed)
 }
 
-async fn serve(config: Config, control: ControlChoice, kv: bool) -> Result<(), Failure> {
+async fn serve(config: Config, control: ControlChoice, duties: Duties) -> Result<(), Failure> {
     let mut signals = StopSignals::listen().map_err(Failure::failed)?;
     let server = match &control {
         ControlChoice::At(address) => Some(Server::bind(address).await?),
@@ -250,10 +263,10 @@ async fn serve(config: Config, control: ControlChoice, kv: bool) -> Result<(), F
     let keys = config.protocol.keys.clone();
     let has_tcp_tls = config.tcp_tls;
     let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
-    let store = if kv { Some(cluster.open_store(STORE, StoreConfig::default()).await) } else { None };
-    let store = store.transpose().map_err(|error| Failure::failed(format!("cannot open the store: {error}")))?;
-    let steering = Steering::new(cluster.clone(), cluster_name.clone(), max_payload).with_store(store);
-    let steering = Arc::new(steering);
+    let store = open_store(&cluster, duties.kv).await?;
+    let elections = election::enter(&cluster, duties.elections).await?;
+    let steering = Steering::new(cluster.clone(), cluster_name.clone(), max_payload);
+    let steering = Arc::new(steering.with_store(store).with_elections(elections));
     tokio::spawn(journal::keep(cluster.clone(), cluster.events(), seeds, keys.is_some()));
     tell_of_keys(keys.as_ref());
     if has_tcp_tls && keys.is_none() && cluster.address().takes_datagrams() {
@@ -284,6 +297,14 @@ async fn serve(config: Config, control: ControlChoice, kv: bool) -> Result<(), F
     }
     info!("stopped");
     Ok(())
+}
+
+async fn open_store(cluster: &Cluster, is_wanted: bool) -> Result<Option<Store>, Failure> {
+    if !is_wanted {
+        return Ok(None);
+    }
+    let store = cluster.open_store(STORE, StoreConfig::default()).await;
+    store.map(Some).map_err(|error| Failure::failed(format!("cannot open the store: {error}")))
 }
 
 async fn leave(cluster: &Cluster, longest: Duration, signal: &str, signals: &mut StopSignals) -> Result<(), Failure> {

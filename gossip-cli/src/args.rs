@@ -2,6 +2,7 @@
 
 mod keys;
 mod kv;
+mod leader;
 mod message;
 mod tls;
 
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use gossip_tokio::{MemberState, NodeId};
 
+use crate::agent::ElectionChoice;
 use crate::config_file::Preset;
 use crate::control::protocol::MetaValue;
 use crate::control::{ControlChoice, ControlTarget};
@@ -20,6 +22,7 @@ use crate::exit;
 
 pub(crate) use keys::{ChangeArgs, GenerateArgs, InstallArgs, KeysCommand, PlaintextMode, Scope};
 pub(crate) use kv::KvCommand;
+pub(crate) use leader::{LeaderArgs, LeaderCommand};
 pub(crate) use message::{ListenArgs, RequestArgs, SendArgs};
 pub(crate) use tls::TlsArgs;
 
@@ -34,7 +37,8 @@ Examples:
   gossip send 200 'deploy 17'                          tell everybody something
   gossip request --to web-1 200 ping                   ask one of them
   gossip listen --type 200 --echo                      print what comes, and answer
-  gossip kv set web/port 8080                          write to the store of agents with --kv";
+  gossip kv set web/port 8080                          write to the store of agents with --kv
+  gossip leader                                        ask who leads, of agents with --election";
 
 const DEMO_NOTES: &str = "\
 The steps: all nodes find each other; some of them, taken at random, broadcast 20 messages of 1 KiB in all, and
@@ -79,12 +83,18 @@ when its keys change while it runs ('gossip keys'), comments are lost then, and 
 To move a running cluster to keys, start every agent anew with --key-file and --plaintext send, then with accept, then
 without --plaintext.
 
+The floor of an election is the least number of votes that makes a leader. Take more than half of the machines that
+there will ever be at once: 2 of 3, 3 of 5. With less, two leaders are possible when the cluster starts in two parts;
+with 1 an agent that knows nobody leads itself. A leader that crashed is replaced after about the lease. A member has to
+follow for 'steady' to get a vote, and to be dead for 'bury' to lose it; where=K=V leaves out those without this metadata.
+
 Examples:
   gossip agent --bind 10.0.0.5:7979 --join seed.example --name web-1 --tag web --meta zone=eu
   gossip agent --bind 0.0.0.0 --config /etc/gossip.toml --control unix:/run/gossip.sock
   gossip agent --bind 127.0.0.1:0 --control 127.0.0.1:0 --preset local
   gossip agent --bind 10.0.0.5:7979 --key-file /etc/gossip/cluster.key
   gossip agent --dial-only --join seed.example
+  gossip agent --bind 10.0.0.5:7979 --join seed.example --election scheduler,floor=2
   gossip agent --bind 10.0.0.5:7979 --stream-only --tcp-tls --tls-cert node.pem --tls-key node.key --tls-ca ca.pem
   gossip agent --ws-listen wss://10.0.0.5:443/gossip --tls-cert node.pem --tls-key node.key --token-file token
   gossip agent --bind 127.0.0.1:7979 --print-config > gossip.toml";
@@ -97,6 +107,9 @@ const CONTROL_VARIABLE: &str = "GOSSIP_CONTROL";
 
 const WS_LISTEN: &str =
     "Where to listen for WebSocket: ws://ADDR/PATH, or wss:// with --tls-cert. Without --bind, there is nothing else";
+
+const ELECTION: &str = "Take part in an election ('gossip leader'); may be repeated. Needs the floor, and takes \
+     lease=3s, steady=10s, bury=2m, drift_ppm=1000 and where=K=V after commas too; all agents give the same";
 
 const REMOTE_CONTROL: &str = "Control address of the agent: 127.0.0.1:PORT, [::1]:PORT or unix:PATH [default: the \
      socket of this user's agent with keys if one runs, else 127.0.0.1:7980]";
@@ -194,6 +207,11 @@ pub(crate) enum Command {
     /// Read, write and follow the key-value store of agents with --kv.
     #[command(subcommand, after_help = kv::KV_NOTES)]
     Kv(KvCommand),
+    /// Tell who leads, of agents with --election.
+    #[command(after_help = leader::LEADER_NOTES)]
+    #[command(mut_arg("control", leader::anywhere), mut_arg("json", leader::anywhere))]
+    #[command(mut_arg("timeout", leader::anywhere))]
+    Leader(LeaderArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell to complete for.
@@ -265,6 +283,8 @@ pub(crate) struct AgentArgs {
     /// Take part in the key-value store of the cluster ('gossip kv').
     #[arg(long)]
     pub(crate) kv: bool,
+    #[arg(long, value_name = "NAME,floor=N", help = ELECTION)]
+    pub(crate) election: Vec<ElectionChoice>,
     /// File with the cluster's keys: packets are sealed, and nodes without them are kept out.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,

@@ -12,6 +12,7 @@ use gossip_tokio::{Config, NodeId};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::agent::ElectionChoice;
 use crate::args::PlaintextMode;
 use crate::control::ControlChoice;
 use crate::control::protocol::MetaValue;
@@ -59,6 +60,7 @@ pub(crate) struct Settings {
     pub(crate) tag: Vec<String>,
     pub(crate) control: Option<ControlChoice>,
     pub(crate) kv: Option<bool>,
+    pub(crate) election: Vec<ElectionChoice>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) plaintext: Option<PlaintextMode>,
     pub(crate) ws_listen: Option<String>,
@@ -238,7 +240,6 @@ impl Settings {
 
     /// These settings, and those of `base` where these have none. Lists are not mixed, metadata is, key by key.
     pub(crate) fn over(self, base: Self) -> Self {
-        let list = |mine: Vec<String>, theirs: Vec<String>| if mine.is_empty() { theirs } else { mine };
         let mut meta = base.meta;
         meta.extend(self.meta);
         Self {
@@ -249,10 +250,11 @@ impl Settings {
             cluster: self.cluster.or(base.cluster),
             id: self.id.or(base.id),
             name: self.name.or(base.name),
-            join: list(self.join, base.join),
-            tag: list(self.tag, base.tag),
+            join: either(self.join, base.join),
+            tag: either(self.tag, base.tag),
             control: self.control.or(base.control),
             kv: self.kv.or(base.kv),
+            election: either(self.election, base.election),
             key_file: self.key_file.or(base.key_file),
             plaintext: self.plaintext.or(base.plaintext),
             ws_listen: self.ws_listen.or(base.ws_listen),
@@ -308,6 +310,11 @@ impl Settings {
     }
 }
 
+/// A list, or the other one if there is nothing in it.
+fn either<T>(mine: Vec<T>, theirs: Vec<T>) -> Vec<T> {
+    if mine.is_empty() { theirs } else { mine }
+}
+
 /// A section, a line for each key; those that are the same in `preset` are comments.
 fn section_text<S: Serialize>(heading: &str, section: &S, preset: &S) -> Result<String, toml::ser::Error> {
     let preset = toml::to_string(preset)?;
@@ -331,6 +338,7 @@ mod tests {
                 name: Some("web-1".to_owned()),
                 join: vec!["seed.example:7979".to_owned()],
                 tag: vec!["web".to_owned()],
+                election: vec!["db,floor=2,where=role=db".parse().unwrap()],
                 meta: BTreeMap::from([
                     ("port".to_owned(), MetaValue::Int(80)),
                     ("load".to_owned(), MetaValue::Float(0.5)),
@@ -366,13 +374,14 @@ mod tests {
 
     #[test]
     fn a_mistake_is_named_with_its_line() {
-        let cases: [(&str, usize, &[&str]); 7] = [
+        let cases: [(&str, usize, &[&str]); 8] = [
             ("bind = \"a:1\"\nbindd = 1\n", 2, &["unknown key `bindd`", "`bind`", "`advertise`"]),
             ("\n[protocol]\nprobe_intervall = \"1s\"\n", 3, &["unknown key `probe_intervall`", "`probe_interval`"]),
             ("[protocol]\nprobe_interval = \"soon\"\n", 2, &["soon", "500ms"]),
             ("[protocol]\nprobe_interval = 500\n", 2, &["string"]),
             ("id = \"12\"\n", 1, &["UUID"]),
             ("control = \"0.0.0.0:1\"\n", 1, &["loopback"]),
+            ("kv = true\nelection = [\"db,floor=0\"]\n", 2, &["db,floor=0", "floor"]),
             ("x = = 1\n", 1, &[]),
         ];
         for (text, line, parts) in cases {

@@ -3,9 +3,11 @@
 use std::time::SystemTime;
 
 use gossip_tokio::protocol::JoinError;
-use gossip_tokio::{Cause, Cluster, Event, Member, MemberState, MessageType, NodeAddress, NodeId};
+use gossip_tokio::{
+    Cause, Cluster, ElectionChange, Event, Member, MemberState, MessageType, NodeAddress, NodeId, StepDown,
+};
 
-use crate::control::protocol::{EventKind, EventRow, MetaValue};
+use crate::control::protocol::{EventKind, EventRow, LeaderChange, LeaderChangeRow, MetaValue, Who};
 use crate::output::printable;
 
 /// The metadata key that holds the name of a node.
@@ -68,6 +70,10 @@ fn kind(cluster: &Cluster, event: &Event) -> EventKind {
             let tag = tag.as_deref().map(str::to_owned);
             EventKind::BroadcastsLost { origin: origin.to_string(), tag, count: *count }
         }
+        Event::Election { name, change } => match leader_change(cluster, name, change) {
+            Some(row) => EventKind::Election(row),
+            None => EventKind::Other { text: format!("{event:?}") },
+        },
         Event::Missed { count } => EventKind::Missed { count: *count },
         other => EventKind::Other { text: format!("{other:?}") },
     }
@@ -125,6 +131,54 @@ pub(crate) fn cause_words(cause: &str, by: &[String]) -> String {
     }
 }
 
+/// Who it is, as far as the node knows.
+pub(crate) fn who(cluster: &Cluster, id: NodeId) -> Who {
+    Who { id: id.to_string(), name: cluster.member(id).as_deref().and_then(name_of) }
+}
+
+/// A change of leader; none for what this version has no words for.
+pub(crate) fn leader_change(cluster: &Cluster, election: &str, change: &ElectionChange) -> Option<LeaderChangeRow> {
+    let (term, change) = match *change {
+        ElectionChange::Elected { term } => (term, LeaderChange::Elected),
+        ElectionChange::Lost { term } => (term, LeaderChange::Lost),
+        ElectionChange::BecameLeader { term } => (term, LeaderChange::BecameLeader),
+        ElectionChange::SteppedDown { term, reason } => {
+            let reason = match reason {
+                StepDown::LeaseEnded => "lease_ended",
+                StepDown::Superseded => "superseded",
+                StepDown::Leaves => "leaves",
+                StepDown::NotEligible => "not_eligible",
+                _ => "other",
+            };
+            (term, LeaderChange::SteppedDown { reason: reason.to_owned() })
+        }
+        _ => return None,
+    };
+    let (leader, term) = (who(cluster, term.leader()), term.number().to_string());
+    Some(LeaderChangeRow { election: election.to_owned(), leader, term, change })
+}
+
+/// A change of leader for people.
+pub(crate) fn leader_sentence(row: &LeaderChangeRow) -> String {
+    let LeaderChangeRow { leader, term, change, .. } = row;
+    let who = called(leader.name.as_deref(), &leader.id);
+    match change {
+        LeaderChange::Elected => format!("{who} leads, term {term}"),
+        LeaderChange::Lost => format!("{who} leads no more, term {term}: it gave its office up, or was not heard of"),
+        LeaderChange::BecameLeader => format!("this node leads, term {term}"),
+        LeaderChange::SteppedDown { reason } => {
+            let reason = match reason.as_str() {
+                "lease_ended" => "too few voters answered in time",
+                "superseded" => "another one leads in a later term",
+                "leaves" => "it leaves",
+                "not_eligible" => "its metadata does not fit any more, or it lost its id",
+                other => other,
+            };
+            format!("this node leads no more, term {term}: {reason}")
+        }
+    }
+}
+
 /// The event as a line for people, without its time.
 pub(crate) fn sentence(what: &EventKind) -> String {
     let text = match what {
@@ -169,6 +223,7 @@ pub(crate) fn sentence(what: &EventKind) -> String {
         EventKind::BroadcastsLost { origin, tag: Some(tag), count } => {
             format!("{count} broadcasts of {origin} to {tag} are lost for good")
         }
+        EventKind::Election(row) => format!("election {:?}: {}", row.election, leader_sentence(row)),
         EventKind::Missed { count } => format!("{count} events were lost because they were not read in time"),
         EventKind::Other { text } => text.clone(),
     };

@@ -13,7 +13,7 @@ Exit codes:
   1  failed: a step of the demo, a join that was refused, an agent that could not start, some of many without answer
   2  wrong usage or configuration; nothing was done
   3  the agent cannot be reached at the control address
-  4  nobody to send to or to ask: no live member is meant
+  4  nobody to send to or to ask: no live member is meant; or nobody leads
   5  no answer or no confirmation: not in time, or the member cannot be reached
   6  refused by who was asked: nobody there handles the type, the handler says no, or it is overloaded";
 
@@ -29,7 +29,7 @@ pub(crate) enum Failure {
     /// No agent answers at the control address.
     #[error("{0}")]
     Unreachable(String),
-    /// No live member is meant.
+    /// No live member is meant, or nobody leads.
     #[error("{0}")]
     Nobody(String),
     /// Who was asked did not answer.

@@ -10,6 +10,7 @@ mod describe;
 mod exit;
 mod hex;
 mod key_file;
+mod options;
 mod output;
 mod remote;
 mod signals;
@@ -49,6 +50,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Send(args) => to_the_end(alone()?, remote::send(args)),
         Command::Request(args) => to_the_end(alone()?, remote::request(args)),
         Command::Listen(args) => to_the_end(alone()?, remote::listen(args)),
+        Command::Leader(args) => to_the_end(alone()?, remote::leader(args)),
         Command::Kv(command) => to_the_end(alone()?, remote::kv(command)),
         Command::Completions { shell } => {
             let mut script = Vec::new();

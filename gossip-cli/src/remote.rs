@@ -2,6 +2,7 @@
 
 mod keys;
 mod kv;
+mod leader;
 mod message;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::table;
 
 pub(crate) use keys::{generate, keys};
 pub(crate) use kv::kv;
+pub(crate) use leader::leader;
 pub(crate) use message::{listen, request, send};
 
 pub(crate) async fn members(args: &MembersArgs) -> Result<(), Failure> {

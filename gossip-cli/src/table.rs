@@ -6,8 +6,8 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
 
-use crate::control::protocol::{InfoRow, KvRow, MemberRow, MetaRow, MetaValue};
-use crate::describe::state_word;
+use crate::control::protocol::{InfoRow, KvRow, LeaderRow, MemberRow, MetaRow, MetaValue, Who};
+use crate::describe::{called, state_word};
 use crate::output::printable;
 
 /// A table without lines between its cells; every row ends with a line end.
@@ -146,6 +146,26 @@ pub(crate) fn entries(rows: &[KvRow], colours: bool) -> String {
         ]);
     }
     columns.text()
+}
+
+/// How an election stands, one fact a line.
+pub(crate) fn leader(row: &LeaderRow) -> String {
+    let who =
+        |who: &Option<Who>| who.as_ref().map_or_else(|| "-".to_owned(), |who| called(who.name.as_deref(), &who.id));
+    let or_none = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "-".to_owned());
+    let left = row.left_ms.map(|left| format!(" (in {left} ms)")).unwrap_or_default();
+    let facts = [
+        ("election", row.election.clone()),
+        ("leader", who(&row.leader)),
+        ("term", or_none(&row.term)),
+        ("until", format!("{}{left}", or_none(&row.until))),
+        ("settled", row.settled.to_string()),
+        ("seen", row.seen.to_string()),
+        ("needed", row.needed.to_string()),
+        ("has a vote", if row.votes { "yes" } else { "no" }.to_owned()),
+        ("heir", who(&row.heir)),
+    ];
+    facts.map(|(label, fact)| format!("{label:<14}{}\n", printable(&fact))).concat()
 }
 
 /// A span in its two largest units.

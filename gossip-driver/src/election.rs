@@ -69,10 +69,18 @@ impl<R: Runtime> Election<R> {
 
     /// The term of the leader that this node knows of, whoever it is. Others may know of a later one already.
     pub fn leader(&self) -> Option<Term> {
-        self.leads().or_else(|| {
-            let now = self.clock.read(self.runtime.now());
-            self.seat.look().heard.filter(|&(_, until)| now < until).map(|(term, _)| term)
-        })
+        self.known_leader().map(|(term, _)| term)
+    }
+
+    /// Until when this node follows the leader that it knows of, or leads itself, if it hears no more; `None` without one.
+    pub fn leader_until(&self) -> Option<Instant> {
+        self.clock.deadline(self.known_leader()?.1)
+    }
+
+    fn known_leader(&self) -> Option<Held> {
+        let now = self.clock.read(self.runtime.now());
+        let View { reign, heard } = self.seat.look();
+        reign.into_iter().chain(heard).find(|&(_, until)| now < until)
     }
 
     /// Waits until there is a leader; `None` if the node stops first.

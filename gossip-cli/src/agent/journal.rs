@@ -6,7 +6,10 @@ use gossip_tokio::protocol::JoinError;
 use gossip_tokio::{Cluster, Event, Events, MemberChange, MemberState, MessageType, NodeAddress};
 use tracing::{debug, error, info, warn};
 
-use crate::describe::{NAME_KEY, blamers, cause_name, connection_failure, name_of, state_word};
+use crate::describe::{
+    NAME_KEY, blamers, cause_name, connection_failure, leader_change, leader_sentence, name_of, state_word,
+};
+use crate::output::printable;
 
 /// Addresses remembered as being silent, so that each is complained of once.
 const MAX_SILENT: usize = 1_024;
@@ -60,6 +63,11 @@ impl Journal {
             }
             Event::BroadcastsLost { origin, tag, count } => {
                 warn!(%origin, tag = tag.as_deref(), count, "broadcasts are lost for good");
+            }
+            Event::Election { name, change } => {
+                if let Some(row) = leader_change(&self.cluster, name, change) {
+                    info!(election = &**name, "{}", printable(&leader_sentence(&row)));
+                }
             }
             Event::Missed { count } => warn!(count, "events were lost because the log could not keep up"),
             other => debug!(?other, "event"),

@@ -2,6 +2,7 @@
 
 mod keys;
 mod kv;
+mod leader;
 mod message;
 
 use std::collections::BTreeMap;
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use gossip_tokio::protocol;
 use gossip_tokio::{
-    Cluster, Counter, DropReason, Endpoint, ForgetScope, JoinError, JoinReport, Member, MessageKind, NodeId, Phase,
-    Stats, Store,
+    Cluster, Counter, DropReason, Election, Endpoint, ForgetScope, JoinError, JoinReport, Member, MessageKind, NodeId,
+    Phase, Stats, Store,
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -35,6 +36,7 @@ pub(crate) struct Steering {
     cluster: Cluster,
     cluster_name: String,
     store: Option<Store>,
+    elections: Vec<Election>,
     started: Instant,
     left: Notify,
     listeners: Arc<Listeners>,
@@ -65,12 +67,26 @@ impl Steering {
     /// `max_payload` is the most that the node sends, in bytes.
     pub(crate) fn new(cluster: Cluster, cluster_name: String, max_payload: usize) -> Self {
         let (listeners, bodies) = (Arc::default(), Bodies::new(max_payload));
-        Self { cluster, cluster_name, store: None, started: Instant::now(), left: Notify::new(), listeners, bodies }
+        Self {
+            cluster,
+            cluster_name,
+            store: None,
+            elections: Vec::new(),
+            started: Instant::now(),
+            left: Notify::new(),
+            listeners,
+            bodies,
+        }
     }
 
     /// Lets clients use a key-value store.
     pub(crate) fn with_store(self, store: Option<Store>) -> Self {
         Self { store, ..self }
+    }
+
+    /// Lets clients ask how elections stand.
+    pub(crate) fn with_elections(self, elections: Vec<Election>) -> Self {
+        Self { elections, ..self }
     }
 
     /// Reads what follows a request; what is over the limit is passed over.
@@ -156,6 +172,8 @@ impl Steering {
             Request::KvRemove { keys } => self.kv_remove(keys).await,
             Request::KvList { prefix } => self.kv_list(&prefix, answers).await,
             Request::KvWatch { prefix } => until_it_stirs(self.kv_watch(prefix, answers), lines).await,
+            Request::Leader { name } => self.leader(name.as_deref(), answers).await,
+            Request::LeaderWatch { name } => until_it_stirs(self.leader_watch(name.as_deref(), answers), lines).await,
             Request::Listen { types, echo, body: answer } => {
                 let answering = Answering::choose(echo, answer.map(|_| body))?;
                 until_it_stirs(self.listen(&types, answering, answers), lines).await

@@ -2,6 +2,7 @@
 
 mod keys;
 mod kv;
+mod leader;
 mod message;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::hex;
 
 pub(crate) use keys::{KeyAction, KeyMemberRow, KeyOutcome, KeyRow, KeySummary};
 pub(crate) use kv::{KvEvent, KvEventRow, KvRow, KvWrite};
+pub(crate) use leader::{LeaderChange, LeaderChangeRow, LeaderEvent, LeaderEventRow, LeaderRow, NoneRow};
 pub(crate) use message::{AnswerRow, Fault, HeardKind, HeardRow, Said, SentRow, Target, Who};
 
 /// Longest request line in bytes. It bounds how much metadata one `meta_set` can carry.
@@ -131,6 +133,16 @@ pub(crate) enum Request {
     KvWatch {
         #[serde(default)]
         prefix: String,
+    },
+    /// How an election stands, the only one unless there is a `name`: one [`LeaderRow`].
+    Leader {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
+    /// Who leads, and each change as it happens, one [`LeaderEventRow`] each.
+    LeaderWatch {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
 }
 
@@ -349,6 +361,8 @@ pub(crate) enum EventKind {
         tag: Option<String>,
         count: u64,
     },
+    /// A leader came or went.
+    Election(LeaderChangeRow),
     /// Events were dropped because they were not read in time.
     Missed {
         count: u64,

@@ -218,7 +218,7 @@ impl Crowd {
     /// A place for what may last, unless there are too many of it; the error says so.
     fn admit(&self, request: &Request) -> Result<Option<SemaphorePermit<'_>>, String> {
         let (places, most, what) = match request {
-            Request::Monitor | Request::Listen { .. } | Request::KvWatch { .. } => {
+            Request::Monitor | Request::Listen { .. } | Request::KvWatch { .. } | Request::LeaderWatch { .. } => {
                 (&self.followers, MAX_FOLLOWERS, "monitors, listeners and watchers")
             }
             Request::Ask { .. } | Request::Keys { .. } => (&self.asking, MAX_ASKING, "requests"),

@@ -42,6 +42,7 @@ pub(crate) async fn a_leader_is_elected_and_followed_by_another_when_it_leaves_o
     assert_eq!(terms[0].leader(), first.leader());
     let leaders = elections.iter().filter(|election| election.leads().is_some());
     assert_eq!(leaders.map(Election::leads).collect::<Vec<_>>(), [Some(terms[0])]);
+    assert!(elections.iter().all(|election| election.leader_until().is_some()));
 
     for is_graceful in [true, false] {
         let at = place(&nodes, terms[terms.len() - 1].leader());
@@ -60,6 +61,7 @@ pub(crate) async fn a_leader_is_elected_and_followed_by_another_when_it_leaves_o
         }
         stop([leader]).await;
         assert_eq!((office.leads(), office.leads_until(), office.leader()), (None, None, None));
+        assert_eq!(office.leader_until(), None);
         assert!(office.status().await.is_err());
         let stepped_down = |event| matches!(event, ElectionEvent::Changed(ElectionChange::SteppedDown { .. }));
         assert_eq!(is_graceful, within("the end", told.next()).await.is_some_and(stepped_down));

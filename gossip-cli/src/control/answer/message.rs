@@ -246,8 +246,7 @@ impl Steering {
     }
 
     pub(super) fn who(&self, id: NodeId) -> Who {
-        let name = self.cluster.member(id).as_deref().and_then(describe::name_of);
-        Who { id: id.to_string(), name }
+        describe::who(&self.cluster, id)
     }
 
     pub(super) fn called(&self, id: NodeId) -> String {
