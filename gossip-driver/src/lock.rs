@@ -19,14 +19,14 @@ use crate::command::Reply;
 use crate::pump::Clock;
 use crate::{CommandError, HoldError, Runtime, StopReason, Timer, WeakCluster};
 
-/// Patience for what is not wanted for long: how long a lock is asked for unless [`LockOptions::patience`] says it.
+/// How long a lock is asked for unless [`LockOptions::patience`] says it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A pool of locks that members share. From [`Cluster::open_locks`](crate::Cluster::open_locks); clones are handles to
 /// the same pool.
 ///
 /// A lock is granted by the leader of the pool's election, for a time, to one node at a time, with a token that is
-/// greater than those of all earlier grants. Handles and guards do not keep the node running.
+/// greater than those of all earlier grants. Handles and guards do not keep the node running; a call that waits does.
 pub struct Locks<R: Runtime> {
     pub(crate) cluster: WeakCluster<R>,
     pub(crate) runtime: R,
