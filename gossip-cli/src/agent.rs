@@ -2,6 +2,7 @@
 
 mod election;
 mod journal;
+mod locks;
 mod web;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, StartError, Store, StoreConfig, Tags};
+use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, LockConfig, StartError, Store, StoreConfig, Tags};
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -30,6 +31,7 @@ use crate::output;
 use crate::signals::StopSignals;
 
 pub(crate) use election::ElectionChoice;
+pub(crate) use locks::LocksChoice;
 
 /// What the key-value store of agents is called.
 const STORE: &str = "default";
@@ -42,6 +44,7 @@ const DEFAULT_CLUSTER: &str = "default";
 struct Duties {
     kv: bool,
     elections: Vec<ElectionChoice>,
+    pools: Vec<(String, LockConfig)>,
 }
 
 /// An agent at work.
@@ -64,7 +67,8 @@ pub(crate) fn run(args: AgentArgs, run: impl FnOnce(Serving) -> Result<(), Failu
     start_log(filter)?;
     let usual = || ControlChoice::usual(settings.key_file.is_some());
     let control = settings.control.clone().map_or_else(usual, Ok)?;
-    let duties = Duties { kv: settings.kv.unwrap_or_default(), elections: settings.election };
+    let pools = locks::assigned(&settings.locks, &settings.election)?;
+    let duties = Duties { kv: settings.kv.unwrap_or_default(), elections: settings.election, pools };
     run(Box::pin(serve(config, control, duties)))
 }
 
@@ -90,6 +94,7 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
         control: args.control,
         kv: args.kv.then_some(true),
         election: args.election,
+        locks: args.locks,
         key_file: args.key_file,
         plaintext: args.plaintext,
         ws_listen: args.ws_listen,
@@ -147,6 +152,7 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
     check_addresses(&config)?;
     check_tags(&config.tags)?;
     election::check(&settings.election)?;
+    locks::assigned(&settings.locks, &settings.election)?;
     Ok(config)
 }
 
@@ -265,8 +271,9 @@ async fn serve(config: Config, control: ControlChoice, duties: Duties) -> Result
     let cluster = Cluster::start(config).await.map_err(|error| blame(&error))?;
     let store = open_store(&cluster, duties.kv).await?;
     let elections = election::enter(&cluster, duties.elections).await?;
-    let steering = Steering::new(cluster.clone(), cluster_name.clone(), max_payload);
-    let steering = Arc::new(steering.with_store(store).with_elections(elections));
+    let pools = locks::open(&cluster, duties.pools).await?;
+    let steering = Steering::new(cluster.clone(), cluster_name.clone(), max_payload).with_store(store);
+    let steering = Arc::new(steering.with_elections(elections).with_locks(pools));
     tokio::spawn(journal::keep(cluster.clone(), cluster.events(), seeds, keys.is_some()));
     tell_of_keys(keys.as_ref());
     if has_tcp_tls && keys.is_none() && cluster.address().takes_datagrams() {
