@@ -66,7 +66,7 @@ pub(super) fn timeout(timeout: Arg) -> Arg {
 
 /// What has no use for a command that prints what it likes.
 pub(super) fn json(json: Arg) -> Arg {
-    json.requires("query").help("Answer in JSON, with --query")
+    json.conflicts_with("command").help("Answer in JSON, with --query")
 }
 
 /// What a process runs that is to end with its parent: the rest of the command line.

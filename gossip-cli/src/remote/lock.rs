@@ -5,10 +5,12 @@ mod group;
 #[cfg(unix)]
 mod keeping;
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 
 use crate::args::LockArgs;
-use crate::control::client::{ask, row};
+use crate::control::client::{Client, row};
 use crate::control::protocol::{LockRow, Request};
 use crate::exit::Failure;
 use crate::output;
@@ -17,6 +19,9 @@ use crate::table;
 #[cfg(unix)]
 pub(crate) use group::attached;
 
+/// How much longer than the agent waits its word is waited for.
+const SLACK: Duration = Duration::from_secs(5);
+
 pub(crate) async fn lock(args: LockArgs) -> Result<(), Failure> {
     if args.query { query(args).await } else { run(args).await }
 }
@@ -24,7 +29,8 @@ pub(crate) async fn lock(args: LockArgs) -> Result<(), Failure> {
 async fn query(args: LockArgs) -> Result<(), Failure> {
     let LockArgs { key, pool, remote, .. } = args;
     let patience_ms = millis(remote.timeout);
-    let answer = ask(&remote, &Request::LockQuery { pool, key, patience_ms }).await?;
+    let client = Client::request(&remote, &Request::LockQuery { pool, key, patience_ms }).await?;
+    let answer = client.whole_answer(remote.timeout + SLACK).await?;
     let item = answer.items.into_iter().next().unwrap_or(Json::Null);
     let shown: LockRow = row(item.clone())?;
     if remote.json {
@@ -49,6 +55,6 @@ async fn run(_: LockArgs) -> Result<(), Failure> {
     Err(Failure::usage("commands are run under locks on Unix alone; --query works here too"))
 }
 
-fn millis(span: std::time::Duration) -> u64 {
+fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

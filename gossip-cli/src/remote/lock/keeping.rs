@@ -7,15 +7,13 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::group::{Group, code_of};
-use super::millis;
+use super::{SLACK, millis};
 use crate::args::LockArgs;
 use crate::control::client::{Client, row};
 use crate::control::protocol::{LockEvent, LockSay, Reply, Request, TokenRow};
 use crate::exit::Failure;
 use crate::signals::PassedSignals;
 
-/// How much longer than for the lock the agent's word is waited for.
-const SLACK: Duration = Duration::from_secs(5);
 /// How long it is waited for that the lock is released. The agent goes on without this command.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 /// The agent is asked how long the lock lasts so often in the time for which it is asked for.
