@@ -30,7 +30,7 @@ async fn query(args: LockArgs) -> Result<(), Failure> {
     let LockArgs { key, pool, remote, .. } = args;
     let patience_ms = millis(remote.timeout);
     let client = Client::request(&remote, &Request::LockQuery { pool, key, patience_ms }).await?;
-    let answer = client.whole_answer(remote.timeout + SLACK).await?;
+    let answer = client.whole_answer(remote.timeout.saturating_add(SLACK)).await?;
     let item = answer.items.into_iter().next().unwrap_or(Json::Null);
     let shown: LockRow = row(item.clone())?;
     if remote.json {

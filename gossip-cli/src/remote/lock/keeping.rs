@@ -107,7 +107,7 @@ impl Lock {
         };
         let mut client = Client::request(&args.remote, &request).await?;
         loop {
-            match event(client.next(Some(patience + SLACK)).await?)? {
+            match event(client.next(Some(patience.saturating_add(SLACK))).await?)? {
                 LockEvent::Acquired(token) => {
                     let now = Instant::now();
                     return Ok(Self {
