@@ -11,7 +11,7 @@ use crate::identity::Address;
 use crate::lock::client::Client;
 use crate::lock::office::Office;
 use crate::lock::settings::Clock;
-use crate::lock::shelf::Shelf;
+use crate::lock::shelf::{Hold, Record, Shelf};
 use crate::lock::{LockConfig, LockError, LockNews};
 use crate::membership::MemberState;
 use crate::outbox::{Pending, Recipients, one};
@@ -80,6 +80,11 @@ impl Pool {
         pool.look(cx, contest);
         pool.finish(cx, contest);
         pool
+    }
+
+    /// For how long it is remembered that a lock is free: longer than any grant before that may be.
+    pub(super) fn remembers_free(&self) -> Duration {
+        self.clock.full(self.config.max_ttl) * 2
     }
 
     pub(super) fn check_key(&self, key: &str) -> Result<(), LockError> {
@@ -249,7 +254,12 @@ impl Pool {
     }
 
     fn expire_records<A: Address>(&mut self, cx: &mut Context<A>) {
-        while let Some((key, _)) = self.shelf.expire(cx.now) {
+        while let Some((key, record)) = self.shelf.expire(cx.now) {
+            if let Hold::Held { owner, .. } = record.hold {
+                // Others may remember a grant before this one for longer.
+                let ended = Record { hold: Hold::Free { by: owner }, until: cx.now + self.remembers_free(), ..record };
+                self.shelf.put(&key, ended, self.config.most_records());
+            }
             self.note_ended(cx, &key);
         }
     }
@@ -279,19 +289,28 @@ impl Pool {
     }
 }
 
-/// Whether this life of a node goes on, as far as known.
-pub(super) fn is_live<A: Address>(cx: &Context<A>, life: Voter) -> bool {
-    cx.table.find(life.id).is_some_and(|slot| {
-        let member = cx.table.member(slot);
-        member.incarnation.epoch == life.epoch && member.state.is_live()
-    })
+/// How this life of a node is, if it is known and not followed by another.
+fn state<A: Address>(cx: &Context<A>, life: Voter) -> Option<MemberState> {
+    let member = cx.table.member(cx.table.find(life.id)?);
+    (member.incarnation.epoch == life.epoch).then_some(member.state)
 }
 
-/// Whether this life of a node thinks of nothing any more, or only as long as it is cut off, where that is `enough`.
+/// Whether this life of a node goes on, as far as known.
+pub(super) fn is_live<A: Address>(cx: &Context<A>, life: Voter) -> bool {
+    state(cx, life).is_some_and(MemberState::is_live)
+}
+
+/// The same, without a doubt.
+pub(super) fn is_alive<A: Address>(cx: &Context<A>, life: Voter) -> bool {
+    state(cx, life) == Some(MemberState::Alive)
+}
+
+/// Whether this life of a node thinks of nothing any more, or only as long as it is cut off, where that is enough.
 pub(super) fn is_over<A: Address>(cx: &Context<A>, life: Voter, death_is_enough: bool) -> bool {
-    cx.table.find(life.id).is_some_and(|slot| {
-        let member = cx.table.member(slot);
-        let has_left = matches!(member.state, MemberState::Leaving | MemberState::Removed);
-        member.incarnation.epoch > life.epoch || has_left || death_is_enough && member.state == MemberState::Dead
-    })
+    match state(cx, life) {
+        Some(MemberState::Leaving | MemberState::Removed) => true,
+        Some(MemberState::Dead) => death_is_enough,
+        Some(_) => false,
+        None => cx.table.find(life.id).is_some_and(|slot| cx.table.member(slot).incarnation.epoch > life.epoch),
+    }
 }
