@@ -188,5 +188,9 @@ pub type WeakCluster = gossip_driver::WeakCluster<AsyncStd>;
 pub type Group<D = ()> = gossip_driver::Group<AsyncStd, D>;
 /// An election that a node in async-std takes part in.
 pub type Election = gossip_driver::Election<AsyncStd>;
+/// A pool of locks that a node in async-std has open.
+pub type Locks = gossip_driver::Locks<AsyncStd>;
+/// A lock that a node in async-std holds.
+pub type LockGuard = gossip_driver::LockGuard<AsyncStd>;
 /// A key-value store that a node in async-std has open.
 pub type Store = gossip_driver::Store<AsyncStd>;

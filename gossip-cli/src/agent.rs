@@ -3,6 +3,7 @@
 mod election;
 mod journal;
 mod kept;
+mod locks;
 mod web;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, StartError, Store, StoreConfig, Tags};
+use gossip_tokio::{Cluster, Config, Endpoint, KeyRing, LockConfig, StartError, Store, StoreConfig, Tags};
 use tracing::level_filters::LevelFilter;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -33,6 +34,7 @@ use crate::signals::StopSignals;
 
 pub(crate) use election::ElectionChoice;
 use kept::Kept;
+pub(crate) use locks::LocksChoice;
 
 /// What the key-value store of agents is called.
 const STORE: &str = "default";
@@ -46,6 +48,7 @@ struct Duties {
     kv: bool,
     kv_file: Option<PathBuf>,
     elections: Vec<ElectionChoice>,
+    pools: Vec<(String, LockConfig)>,
 }
 
 /// An agent at work.
@@ -68,8 +71,9 @@ pub(crate) fn run(args: AgentArgs, run: impl FnOnce(Serving) -> Result<(), Failu
     start_log(filter)?;
     let usual = || ControlChoice::usual(settings.key_file.is_some());
     let control = settings.control.clone().map_or_else(usual, Ok)?;
+    let pools = locks::assigned(&settings.locks, &settings.election)?;
     let Settings { kv, kv_file, election: elections, .. } = settings;
-    let duties = Duties { kv: kv.unwrap_or_default() || kv_file.is_some(), kv_file, elections };
+    let duties = Duties { kv: kv.unwrap_or_default() || kv_file.is_some(), kv_file, elections, pools };
     run(Box::pin(serve(config, control, duties)))
 }
 
@@ -96,6 +100,7 @@ fn gather(args: AgentArgs) -> Result<Settings, Failure> {
         kv: args.kv.then_some(true),
         kv_file: args.kv_file,
         election: args.election,
+        locks: args.locks,
         key_file: args.key_file,
         plaintext: args.plaintext,
         ws_listen: args.ws_listen,
@@ -153,6 +158,7 @@ fn configure(settings: &Settings) -> Result<Config, Failure> {
     check_addresses(&config)?;
     check_tags(&config.tags)?;
     election::check(&settings.election)?;
+    locks::assigned(&settings.locks, &settings.election)?;
     Ok(config)
 }
 
@@ -275,8 +281,9 @@ async fn serve(config: Config, control: ControlChoice, duties: Duties) -> Result
         _ => None,
     };
     let elections = election::enter(&cluster, duties.elections).await?;
-    let steering = Steering::new(cluster.clone(), cluster_name.clone(), max_payload);
-    let steering = Arc::new(steering.with_store(store).with_elections(elections));
+    let pools = locks::open(&cluster, duties.pools).await?;
+    let steering = Steering::new(cluster.clone(), cluster_name.clone(), max_payload).with_store(store);
+    let steering = Arc::new(steering.with_elections(elections).with_locks(pools));
     tokio::spawn(journal::keep(cluster.clone(), cluster.events(), seeds, keys.is_some()));
     tell_of_keys(keys.as_ref());
     if has_tcp_tls && keys.is_none() && cluster.address().takes_datagrams() {

@@ -3,6 +3,7 @@
 mod keys;
 mod kv;
 mod leader;
+mod lock;
 mod message;
 mod tls;
 
@@ -14,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use gossip_tokio::{MemberState, NodeId};
 
-use crate::agent::ElectionChoice;
+use crate::agent::{ElectionChoice, LocksChoice};
 use crate::config_file::Preset;
 use crate::control::protocol::MetaValue;
 use crate::control::{ControlChoice, ControlTarget};
@@ -23,6 +24,7 @@ use crate::exit;
 pub(crate) use keys::{ChangeArgs, GenerateArgs, InstallArgs, KeysCommand, PlaintextMode, Scope};
 pub(crate) use kv::KvCommand;
 pub(crate) use leader::{LeaderArgs, LeaderCommand};
+pub(crate) use lock::{AttachedArgs, LockArgs};
 pub(crate) use message::{ListenArgs, RequestArgs, SendArgs};
 pub(crate) use tls::TlsArgs;
 
@@ -38,7 +40,8 @@ Examples:
   gossip request --to web-1 200 ping                   ask one of them
   gossip listen --type 200 --echo                      print what comes, and answer
   gossip kv set web/port 8080                          write to the store of agents with --kv
-  gossip leader                                        ask who leads, of agents with --election";
+  gossip leader                                        ask who leads, of agents with --election
+  gossip lock backup -- ./backup.sh                    run one at a time in the cluster, of agents with --locks";
 
 const DEMO_NOTES: &str = "\
 The steps: all nodes find each other; some of them, taken at random, broadcast 20 messages of 1 KiB in all, and
@@ -88,13 +91,19 @@ there will ever be at once: 2 of 3, 3 of 5. With less, two leaders are possible 
 with 1 an agent that knows nobody leads itself. A leader that crashed is replaced after about the lease. A member has to
 follow for 'steady' to get a vote, and to be dead for 'bury' to lose it; where=K=V leaves out those without this metadata.
 
+Locks are granted by the leader of an election of the agent, the only one or election=NAME, for min_ttl to max_ttl, when
+as many agents with a vote as 'replicas' remember it: with fewer of them there is none. All agents give the same. With
+free_dead=true what a dead agent held is free at once, and not when its time has run out: it may only be cut off, and what
+runs there go on, so that only tokens keep it from doing harm. wait_when_founded=true is for clusters whose machines may
+all be restarted at once: a leader that knows of no earlier one then grants nothing for max_ttl.
+
 Examples:
   gossip agent --bind 10.0.0.5:7979 --join seed.example --name web-1 --tag web --meta zone=eu
   gossip agent --bind 0.0.0.0 --config /etc/gossip.toml --control unix:/run/gossip.sock
   gossip agent --bind 127.0.0.1:0 --control 127.0.0.1:0 --preset local
   gossip agent --bind 10.0.0.5:7979 --key-file /etc/gossip/cluster.key
   gossip agent --dial-only --join seed.example
-  gossip agent --bind 10.0.0.5:7979 --join seed.example --election scheduler,floor=2
+  gossip agent --bind 10.0.0.5:7979 --join seed.example --election scheduler,floor=2 --locks jobs
   gossip agent --bind 10.0.0.5:7979 --stream-only --tcp-tls --tls-cert node.pem --tls-key node.key --tls-ca ca.pem
   gossip agent --ws-listen wss://10.0.0.5:443/gossip --tls-cert node.pem --tls-key node.key --token-file token
   gossip agent --bind 127.0.0.1:7979 --print-config > gossip.toml";
@@ -110,6 +119,12 @@ const WS_LISTEN: &str =
 
 const ELECTION: &str = "Take part in an election ('gossip leader'); may be repeated. Needs the floor, and takes \
      lease=3s, steady=10s, bury=2m, drift_ppm=1000 and where=K=V after commas too; all agents give the same";
+
+const LOCKS: &str = "Have a pool of locks ('gossip lock'); may be repeated. Takes election=NAME, replicas=2, \
+     min_ttl=1s, max_ttl=30s, free_dead=false, wait_when_founded=false, max_locks, max_waiters and max_key after commas";
+
+/// The subcommand that becomes another program.
+pub(crate) const ATTACHED: &str = "__attached";
 
 const REMOTE_CONTROL: &str = "Control address of the agent: 127.0.0.1:PORT, [::1]:PORT or unix:PATH [default: the \
      socket of this user's agent with keys if one runs, else 127.0.0.1:7980]";
@@ -212,6 +227,11 @@ pub(crate) enum Command {
     #[command(mut_arg("control", leader::anywhere), mut_arg("json", leader::anywhere))]
     #[command(mut_arg("timeout", leader::anywhere))]
     Leader(LeaderArgs),
+    /// Run a command under a lock of agents with --locks: one at a time in the cluster.
+    #[command(after_help = lock::LOCK_NOTES, mut_arg("timeout", lock::timeout), mut_arg("json", lock::json))]
+    Lock(LockArgs),
+    #[command(name = ATTACHED, hide = true)]
+    Attached(AttachedArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell to complete for.
@@ -289,6 +309,8 @@ pub(crate) struct AgentArgs {
     pub(crate) kv_file: Option<PathBuf>,
     #[arg(long, value_name = "NAME,floor=N", help = ELECTION)]
     pub(crate) election: Vec<ElectionChoice>,
+    #[arg(long, value_name = "POOL", help = LOCKS)]
+    pub(crate) locks: Vec<LocksChoice>,
     /// File with the cluster's keys: packets are sealed, and nodes without them are kept out.
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,

@@ -12,7 +12,7 @@ use gossip_tokio::{Config, NodeId};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::agent::ElectionChoice;
+use crate::agent::{ElectionChoice, LocksChoice};
 use crate::args::PlaintextMode;
 use crate::control::ControlChoice;
 use crate::control::protocol::MetaValue;
@@ -62,6 +62,7 @@ pub(crate) struct Settings {
     pub(crate) kv: Option<bool>,
     pub(crate) kv_file: Option<PathBuf>,
     pub(crate) election: Vec<ElectionChoice>,
+    pub(crate) locks: Vec<LocksChoice>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) plaintext: Option<PlaintextMode>,
     pub(crate) ws_listen: Option<String>,
@@ -257,6 +258,7 @@ impl Settings {
             kv: self.kv.or(base.kv),
             kv_file: self.kv_file.or(base.kv_file),
             election: either(self.election, base.election),
+            locks: either(self.locks, base.locks),
             key_file: self.key_file.or(base.key_file),
             plaintext: self.plaintext.or(base.plaintext),
             ws_listen: self.ws_listen.or(base.ws_listen),
@@ -341,6 +343,7 @@ mod tests {
                 join: vec!["seed.example:7979".to_owned()],
                 tag: vec!["web".to_owned()],
                 election: vec!["db,floor=2,where=role=db".parse().unwrap()],
+                locks: vec!["jobs,max_ttl=20s".parse().unwrap()],
                 meta: BTreeMap::from([
                     ("port".to_owned(), MetaValue::Int(80)),
                     ("load".to_owned(), MetaValue::Float(0.5)),

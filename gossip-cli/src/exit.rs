@@ -15,7 +15,9 @@ Exit codes:
   3  the agent cannot be reached at the control address
   4  nobody to send to or to ask: no live member is meant; or nobody leads
   5  no answer or no confirmation: not in time, or the member cannot be reached
-  6  refused by who was asked: nobody there handles the type, the handler says no, or it is overloaded";
+  6  refused by who was asked: nobody there handles the type, the handler says no, or it is overloaded
+ 75  the lock was not acquired ('gossip lock', which otherwise ends as the command that it runs)
+ 76  the lock was lost and the command was stopped; 126, 127  the command cannot be run or does not exist";
 
 /// Why a command ends without success: one line for the user, and the exit code that goes with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +40,21 @@ pub(crate) enum Failure {
     /// Who was asked refused.
     #[error("{0}")]
     Refused(String),
+    /// A lock was not acquired.
+    #[error("{0}")]
+    NotAcquired(String),
+    /// A lock was lost, and what ran under it was stopped.
+    #[error("{0}")]
+    Lost(String),
+    /// A program cannot be run.
+    #[error("{0}")]
+    NotRun(String),
+    /// A program does not exist.
+    #[error("{0}")]
+    NoProgram(String),
+    /// What was run has ended like this, or would have; there is nothing to add.
+    #[error("it ended with code {0}")]
+    Ended(u8),
     /// The reader of stdout is gone; it has what it wanted.
     #[error("nobody reads the output")]
     Unheard,
@@ -65,6 +82,11 @@ impl Failure {
             Self::Nobody(_) => 4,
             Self::Unanswered(_) => 5,
             Self::Refused(_) => 6,
+            Self::NotAcquired(_) => 75,
+            Self::Lost(_) => 76,
+            Self::NotRun(_) => 126,
+            Self::NoProgram(_) => 127,
+            Self::Ended(code) => *code,
         }
     }
 }
@@ -73,6 +95,7 @@ impl Failure {
 pub(crate) fn report(outcome: Result<(), Failure>) -> ExitCode {
     let failure = match outcome {
         Ok(()) | Err(Failure::Unheard) => return ExitCode::SUCCESS,
+        Err(Failure::Ended(code)) => return ExitCode::from(code),
         Err(failure) => failure,
     };
     // The exit code tells as much when stderr is closed.

@@ -51,6 +51,11 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Request(args) => to_the_end(alone()?, remote::request(args)),
         Command::Listen(args) => to_the_end(alone()?, remote::listen(args)),
         Command::Leader(args) => to_the_end(alone()?, remote::leader(args)),
+        Command::Lock(args) => to_the_end(alone()?, remote::lock(args)),
+        #[cfg(unix)]
+        Command::Attached(args) => remote::attached(&args),
+        #[cfg(not(unix))]
+        Command::Attached(_) => Err(Failure::usage("this is for Unix alone")),
         Command::Kv(command) => to_the_end(alone()?, remote::kv(command)),
         Command::Completions { shell } => {
             let mut script = Vec::new();

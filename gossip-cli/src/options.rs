@@ -75,6 +75,11 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("expected a time like 500ms or 1m: {error}"))
 }
 
+/// True or false.
+pub(crate) fn flag(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "expected true or false".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

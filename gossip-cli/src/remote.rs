@@ -3,6 +3,7 @@
 mod keys;
 mod kv;
 mod leader;
+mod lock;
 mod message;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,9 @@ use crate::table;
 pub(crate) use keys::{generate, keys};
 pub(crate) use kv::kv;
 pub(crate) use leader::leader;
+#[cfg(unix)]
+pub(crate) use lock::attached;
+pub(crate) use lock::lock;
 pub(crate) use message::{listen, request, send};
 
 pub(crate) async fn members(args: &MembersArgs) -> Result<(), Failure> {

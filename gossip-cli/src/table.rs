@@ -6,7 +6,7 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
 
-use crate::control::protocol::{InfoRow, KvRow, LeaderRow, MemberRow, MetaRow, MetaValue, Who};
+use crate::control::protocol::{InfoRow, KvRow, LeaderRow, LockRow, MemberRow, MetaRow, MetaValue, Who};
 use crate::describe::{called, state_word};
 use crate::output::printable;
 
@@ -164,6 +164,26 @@ pub(crate) fn leader(row: &LeaderRow) -> String {
         ("needed", row.needed.to_string()),
         ("has a vote", if row.votes { "yes" } else { "no" }.to_owned()),
         ("heir", who(&row.heir)),
+    ];
+    facts.map(|(label, fact)| format!("{label:<14}{}\n", printable(&fact))).concat()
+}
+
+/// How a lock stands, one fact a line.
+pub(crate) fn lock(row: &LockRow) -> String {
+    let (who, token, left) = match &row.holder {
+        Some(holder) => {
+            let who = called(holder.who.name.as_deref(), &holder.who.id);
+            (who, holder.token.clone(), format!("{} ms, unless it is extended", holder.left_ms))
+        }
+        None => ("-".to_owned(), "-".to_owned(), "-".to_owned()),
+    };
+    let facts = [
+        ("pool", row.pool.clone()),
+        ("key", row.key.clone()),
+        ("holder", who),
+        ("token", token),
+        ("left", left),
+        ("waiting", row.waiting.to_string()),
     ];
     facts.map(|(label, fact)| format!("{label:<14}{}\n", printable(&fact))).concat()
 }

@@ -63,7 +63,7 @@ fn several_requests_are_answered_in_order_on_one_connection() {
 #[test]
 fn silent_clients_give_way_the_oldest_first() {
     let agent = Agent::start(&[]);
-    let mut silent: Vec<TcpStream> = (0..72).map(|_| connect(&agent)).collect();
+    let mut silent: Vec<TcpStream> = (0..104).map(|_| connect(&agent)).collect();
     for _ in 0..3 {
         let (code, _, err) = told(&agent.ask(&["info"]));
         assert_eq!(code, Some(0), "{err}");

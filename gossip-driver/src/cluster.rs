@@ -3,6 +3,7 @@
 mod elections;
 mod groups;
 mod keys;
+mod locks;
 mod messages;
 mod rounds;
 mod stores;

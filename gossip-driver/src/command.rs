@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use futures_channel::oneshot;
 use gossip_core::{
-    ElectionConfig, ElectionError, ElectionStatus, ForgetScope, JoinError, KeyRingError, NodeId, PhaseError,
-    StoreConfig, StoreError, Value,
+    ElectionConfig, ElectionError, ElectionStatus, ForgetScope, JoinError, KeyRingError, LockConfig, NodeId,
+    OpenLocksError, PhaseError, StoreConfig, StoreError, Value,
 };
 
 use crate::NodeAddress;
 use crate::election::Seat;
 use crate::keys::change::{KeyCommand, KeyState};
+use crate::lock::{LockCommand, Pool};
 use crate::store::{Opened, StoreCommand};
 
 /// Where the answer to a command goes. Nobody may be waiting any more; that is no error.
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     ElectionStatus { name: Arc<str>, reply: Reply<ElectionStatus, Infallible> },
     OpenStore { name: String, config: Box<StoreConfig>, reply: Reply<Arc<Opened>, StoreError> },
     Store { name: Arc<str>, command: StoreCommand },
+    OpenLocks { name: String, config: Box<LockConfig>, reply: Reply<Arc<Pool>, OpenLocksError> },
+    Lock { pool: Arc<str>, command: LockCommand },
     Keys { command: KeyCommand, reply: Reply<KeyState, KeyRingError> },
     Shutdown,
 }

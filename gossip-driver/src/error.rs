@@ -178,5 +178,9 @@ pub type EnterElectionError = CommandError<gossip_core::ElectionError>;
 pub type OpenStoreError = CommandError<gossip_core::StoreError>;
 /// Why a key of a store was not written or deleted.
 pub type WriteError = CommandError<gossip_core::StoreError>;
+/// Why a pool of locks was not opened.
+pub type OpenPoolError = CommandError<gossip_core::OpenLocksError>;
+/// Why a lock was not acquired, extended or released, or not asked about.
+pub type HoldError = CommandError<gossip_core::LockError>;
 /// Why the seeds were not replaced.
 pub type SeedsError = CommandError<AddressError>;

@@ -48,6 +48,7 @@ mod join;
 mod keys;
 mod link;
 mod links;
+mod lock;
 mod losses;
 #[cfg(test)]
 mod memory;
@@ -88,13 +89,14 @@ pub use codec::{Codec, CodecError, Postcard, Read};
 pub use config::Config;
 pub use election::{Election, ElectionEvent};
 pub use error::{
-    CommandError, EnterElectionError, ForgetError, LeaveError, MetadataError, OpenStoreError, ResolveError, SeedsError,
-    StartError, StopReason, WriteError,
+    CommandError, EnterElectionError, ForgetError, HoldError, LeaveError, MetadataError, OpenPoolError, OpenStoreError,
+    ResolveError, SeedsError, StartError, StopReason, WriteError,
 };
 pub use gossip_core::{
-    BroadcastOptions, Cause, ConfigError, Criteria, CriteriaProblem, DropReason, ElectionChange, ElectionConfig,
-    ElectionError, ElectionStatus, ForgetScope, Incarnation, Instant, Key, KeyError, KeyId, KeyRing, KeyRingError,
-    Loaded, MemberState, MessageId, MessageKind, MessageType, Metadata, NoLeader, NodeId, ParseCriteriaError,
+    BroadcastOptions, Cause, ConfigError, Criteria, CriteriaProblem, Delay as LockDelay, DropReason, ElectionChange,
+    ElectionConfig, ElectionError, ElectionStatus, ForgetScope, Holder as LockHolder, Incarnation, Instant, Key,
+    KeyError, KeyId, KeyRing, KeyRingError, Loaded, LockConfig, LockError, LockStatus, LockToken, MemberState,
+    MessageId, MessageKind, MessageType, Metadata, NoLeader, NodeId, OpenLocksError, ParseCriteriaError,
     ParseKeyIdError, ParseNodeIdError, Phase, PhaseError, Plaintext, RejectReason, Reliability, ReservedType,
     SnapshotError, StepDown, StoreChange, StoreConfig, StoreEntry, StoreError, StoreVersion, Suite, Tags, Term,
     Timestamp, Value, Versions,
@@ -102,6 +104,7 @@ pub use gossip_core::{
 pub use group::{Group, GroupEvent};
 pub use join::{JoinAccepted, JoinError, JoinFailure, JoinFailureReason, JoinReport};
 pub use keys::{Keeping, KeyKeeper, KeyReport, KeyStatus, KeyUse, KeysError, MemberKeys, NoKeys, Stranded, Stranding};
+pub use lock::{LockGuard, LockOptions, Locks};
 pub use message::{
     Answer, Audience, Backlog, BroadcastInfo, DecodeError, HandlerError, HandlerSort, Later, Message, Rejected, Reply,
     Request, RequestError, SendError,

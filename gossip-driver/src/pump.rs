@@ -3,6 +3,7 @@
 mod elections;
 mod frames;
 mod keys;
+mod locks;
 mod messages;
 mod stores;
 mod verdict;
@@ -27,6 +28,7 @@ use crate::election::Seats;
 use crate::keys::trouble::Troubles;
 use crate::link::News;
 use crate::links::Links;
+use crate::lock::holds::Holds;
 use crate::pump::messages::Traffic;
 use crate::report::{self, Report};
 use crate::seeds::SeedWord;
@@ -108,6 +110,7 @@ pub(crate) struct Pump<R: Runtime> {
     waiting: Waiting,
     seats: Seats,
     slots: Slots,
+    holds: Holds,
     traffic: Traffic,
     /// When the table is pictured again at the earliest.
     picture_at: Instant,
@@ -168,6 +171,7 @@ impl<R: Runtime> Pump<R> {
             waiting: Waiting::default(),
             seats: Seats::default(),
             slots: Slots::default(),
+            holds: Holds::default(),
             traffic: Traffic::new(now, config),
             picture_at: now,
             report: Report::default(),
@@ -196,12 +200,14 @@ impl<R: Runtime> Pump<R> {
         again |= self.accept(cx, now);
         again |= self.listen_to_links(cx, now);
         again |= self.obey(cx, now);
+        again |= self.take_lock_words(cx, now);
         self.take_submissions(cx, now);
         self.take_seeds(cx, now);
         self.fire_timers(unread);
         // Handlers may begin while this task sends.
         self.hand_out();
         self.seats.show(&self.node, self.clock.read(now));
+        self.tell_lock_news(now);
         let was_blocked = self.traffic.is_blocked;
         again |= self.transmit(cx);
         // What handles handed in meanwhile was not looked at.
@@ -210,6 +216,7 @@ impl<R: Runtime> Pump<R> {
         self.links.relieve(now);
         self.tell_losses(now);
         self.tell_store_changes();
+        self.tell_lock_news(now);
         self.show();
         if let Some(reason) = self.stop.take() {
             return Poll::Ready(reason);
@@ -344,6 +351,11 @@ impl<R: Runtime> Pump<R> {
                 self.waiting.ready(reply, result);
             }
             Command::Store { name, command } => self.command_store(time, &name, command),
+            Command::OpenLocks { name, config, reply } => {
+                let result = self.open_locks(time, &name, *config);
+                self.waiting.ready(reply, result);
+            }
+            Command::Lock { pool, command } => self.command_locks(time, &pool, command),
             Command::Keys { command, reply } => {
                 let result = self.command_keys(command);
                 self.waiting.ready(reply, result);
@@ -488,6 +500,7 @@ impl<R: Runtime> Pump<R> {
             self.mailbox.deadline(),
             self.porters.iter().filter_map(|(_, porter)| porter.deadline()).min(),
             self.leave_by,
+            self.holds.deadline().and_then(|at| self.clock.deadline(at)),
             self.traffic.losses.deadline(),
             self.is_picture_old().then_some(self.picture_at),
         ];

@@ -205,6 +205,10 @@ pub type WeakCluster = gossip_driver::WeakCluster<Tokio>;
 pub type Group<D = ()> = gossip_driver::Group<Tokio, D>;
 /// An election that a node in tokio takes part in.
 pub type Election = gossip_driver::Election<Tokio>;
+/// A pool of locks that a node in tokio has open.
+pub type Locks = gossip_driver::Locks<Tokio>;
+/// A lock that a node in tokio holds.
+pub type LockGuard = gossip_driver::LockGuard<Tokio>;
 /// A key-value store that a node in tokio has open.
 pub type Store = gossip_driver::Store<Tokio>;
 

@@ -32,7 +32,7 @@ async fn told(name: &str, arguments: &[&str]) -> String {
 async fn each_does_what_it_shows(arguments: &[&str], address: &str) {
     let with = |more: &[&'static str]| [arguments, more].concat();
     let (basic, rounds) = (with(&[]), with(&["--rounds", "3"]));
-    let (basic, users, tagged, events, health, leader, kv) = tokio::join!(
+    let (basic, users, tagged, events, health, leader, kv, lock) = tokio::join!(
         told("basic", &basic),
         told("usermessages", &basic),
         told("tagged", &basic),
@@ -40,6 +40,7 @@ async fn each_does_what_it_shows(arguments: &[&str], address: &str) {
         told("health", &rounds),
         told("leader", &basic),
         told("kv", &basic),
+        told("lock", &basic),
     );
     assert!(basic.contains(address) && basic.ends_with("all have left\n"), "{basic}");
     assert!(users.contains("hears Greeting") && users.contains("2 nodes are asked at once"), "{users}");
@@ -47,6 +48,10 @@ async fn each_does_what_it_shows(arguments: &[&str], address: &str) {
     assert!(events.contains(address) && events.contains("suspect -> dead"), "{events}");
     assert!(health.contains("crashed"), "{health}");
     assert!(leader.contains("it has crashed") && leader.contains("leads now"), "{leader}");
+    assert!(
+        lock.contains("is held by nobody else") && lock.contains("was freed") && lock.contains("stands at 12"),
+        "{lock}"
+    );
     assert!(kv.contains("now lease has ended") && kv.ends_with("all have left\n"), "{kv}");
 }
 

@@ -70,6 +70,12 @@ impl fmt::Display for ElectionChoice {
     }
 }
 
+impl ElectionChoice {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// Each election can be entered once.
 ///
 /// # Errors

@@ -3,6 +3,7 @@
 mod keys;
 mod kv;
 mod leader;
+mod lock;
 mod message;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use gossip_tokio::protocol;
 use gossip_tokio::{
-    Cluster, Counter, DropReason, Election, Endpoint, ForgetScope, JoinError, JoinReport, Member, MessageKind, NodeId,
-    Phase, Stats, Store,
+    Cluster, Counter, DropReason, Election, Endpoint, ForgetScope, JoinError, JoinReport, LockOptions, Locks, Member,
+    MessageKind, NodeId, Phase, Stats, Store,
 };
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -37,6 +38,7 @@ pub(crate) struct Steering {
     cluster_name: String,
     store: Option<Store>,
     elections: Vec<Election>,
+    locks: Vec<Locks>,
     started: Instant,
     left: Notify,
     listeners: Arc<Listeners>,
@@ -72,6 +74,7 @@ impl Steering {
             cluster_name,
             store: None,
             elections: Vec::new(),
+            locks: Vec::new(),
             started: Instant::now(),
             left: Notify::new(),
             listeners,
@@ -87,6 +90,11 @@ impl Steering {
     /// Lets clients ask how elections stand.
     pub(crate) fn with_elections(self, elections: Vec<Election>) -> Self {
         Self { elections, ..self }
+    }
+
+    /// Lets clients use locks.
+    pub(crate) fn with_locks(self, locks: Vec<Locks>) -> Self {
+        Self { locks, ..self }
     }
 
     /// Reads what follows a request; what is over the limit is passed over.
@@ -174,6 +182,14 @@ impl Steering {
             Request::KvWatch { prefix } => until_it_stirs(self.kv_watch(prefix, answers), lines).await,
             Request::Leader { name } => self.leader(name.as_deref(), answers).await,
             Request::LeaderWatch { name } => until_it_stirs(self.leader_watch(name.as_deref(), answers), lines).await,
+            Request::Lock { pool, key, ttl_ms, patience_ms, tries } => {
+                let options = LockOptions::new(Duration::from_millis(ttl_ms));
+                let options = options.patience(Duration::from_millis(patience_ms));
+                self.lock((pool.as_deref(), &key), options, !tries, lines, answers).await
+            }
+            Request::LockQuery { pool, key, patience_ms } => {
+                self.lock_query(pool.as_deref(), key, Duration::from_millis(patience_ms), answers).await
+            }
             Request::Listen { types, echo, body: answer } => {
                 let answering = Answering::choose(echo, answer.map(|_| body))?;
                 until_it_stirs(self.listen(&types, answering, answers), lines).await

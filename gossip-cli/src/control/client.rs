@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use tokio::io::{ReadHalf, WriteHalf};
@@ -28,7 +29,7 @@ pub(crate) struct Client {
     /// It has spoken like an agent.
     is_agent: bool,
     /// Kept open: the agent takes its end for the client's.
-    _requests: LineWriter<WriteHalf<Box<dyn Stream>>>,
+    requests: LineWriter<WriteHalf<Box<dyn Stream>>>,
 }
 
 /// The answer to a request that was carried out.
@@ -67,7 +68,20 @@ impl Client {
             requests.flush().await
         };
         sent.await.map_err(|error| broken(&address, &error))?;
-        Ok(Self { address, replies: LineReader::new(reader, MAX_REPLY), is_agent: false, _requests: requests })
+        Ok(Self { address, replies: LineReader::new(reader, MAX_REPLY), is_agent: false, requests })
+    }
+
+    /// Says something more about what was asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unreachable`] if the connection broke.
+    pub(crate) async fn say(&mut self, word: &impl Serialize) -> Result<(), Failure> {
+        let said = async {
+            self.requests.write(word).await?;
+            self.requests.flush().await
+        };
+        said.await.map_err(|error| broken(&self.address, &error))
     }
 
     /// The next part of the answer, or its end. Without `patience` it waits for ever.

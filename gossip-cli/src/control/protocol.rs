@@ -3,6 +3,7 @@
 mod keys;
 mod kv;
 mod leader;
+mod lock;
 mod message;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::hex;
 pub(crate) use keys::{KeyAction, KeyMemberRow, KeyOutcome, KeyRow, KeySummary};
 pub(crate) use kv::{KvEvent, KvEventRow, KvRow, KvWrite};
 pub(crate) use leader::{LeaderChange, LeaderChangeRow, LeaderEvent, LeaderEventRow, LeaderRow, NoneRow};
+pub(crate) use lock::{HolderRow, LockEvent, LockRow, LockSay, TokenRow};
 pub(crate) use message::{AnswerRow, Fault, HeardKind, HeardRow, Said, SentRow, Target, Who};
 
 /// Longest request line in bytes. It bounds how much metadata one `meta_set` can carry.
@@ -144,6 +146,25 @@ pub(crate) enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },
+    /// Acquire a lock, of the only pool unless there is a name, and hold it until a [`LockSay`] releases it or the
+    /// connection ends: a [`LockEvent`] for each thing that happens.
+    Lock {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<String>,
+        key: String,
+        ttl_ms: u64,
+        patience_ms: u64,
+        /// Not to wait if another one has it.
+        #[serde(default, rename = "try")]
+        tries: bool,
+    },
+    /// Who has a lock: one [`LockRow`].
+    LockQuery {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pool: Option<String>,
+        key: String,
+        patience_ms: u64,
+    },
 }
 
 /// Why keys are not changed over a connection that others of the machine can make too.
@@ -202,6 +223,8 @@ pub(crate) enum ErrorKind {
     Unanswered,
     /// Who was asked refused.
     Refused,
+    /// A lock was not acquired.
+    NotAcquired,
 }
 
 impl From<Failure> for ErrorRow {
@@ -211,7 +234,8 @@ impl From<Failure> for ErrorRow {
             Failure::Nobody(_) => ErrorKind::Nobody,
             Failure::Unanswered(_) => ErrorKind::Unanswered,
             Failure::Refused(_) => ErrorKind::Refused,
-            Failure::Failed(_) | Failure::Unreachable(_) | Failure::Unheard => ErrorKind::Failed,
+            Failure::NotAcquired(_) => ErrorKind::NotAcquired,
+            _ => ErrorKind::Failed,
         };
         Self { kind, message: failure.to_string() }
     }
@@ -225,6 +249,7 @@ impl From<ErrorRow> for Failure {
             ErrorKind::Nobody => Self::Nobody(row.message),
             ErrorKind::Unanswered => Self::Unanswered(row.message),
             ErrorKind::Refused => Self::Refused(row.message),
+            ErrorKind::NotAcquired => Self::NotAcquired(row.message),
         }
     }
 }

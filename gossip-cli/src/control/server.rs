@@ -26,11 +26,13 @@ use super::{ControlAddress, Stream};
 use crate::exit::Failure;
 
 /// Clients served at once. For a further one the client gives way that has been without a request for the longest time.
-const MAX_CLIENTS: u32 = 64;
+const MAX_CLIENTS: u32 = 96;
 /// Monitors, listeners and watchers among them; others need a place too.
 const MAX_FOLLOWERS: usize = 24;
 /// Those among them who wait for answers of other nodes.
 const MAX_ASKING: usize = 24;
+/// Those who have a lock or wait for one.
+const MAX_LOCKING: usize = 32;
 /// How long a client may take to send a request, and to say nothing between two.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to read what it is sent.
@@ -62,6 +64,7 @@ struct Crowd {
     waiting: Mutex<Waiting>,
     followers: Semaphore,
     asking: Semaphore,
+    locking: Semaphore,
 }
 
 /// Clients of whom no request is under way, by the order in which they began to be so.
@@ -129,7 +132,8 @@ impl Server {
 
     fn new(listener: Listener, address: ControlAddress) -> Self {
         let (followers, asking) = (Semaphore::new(MAX_FOLLOWERS), Semaphore::new(MAX_ASKING));
-        let crowd = Crowd { waiting: Mutex::default(), followers, asking };
+        let locking = Semaphore::new(MAX_LOCKING);
+        let crowd = Crowd { waiting: Mutex::default(), followers, asking, locking };
         Self { listener, address, places: Arc::new(Semaphore::new(MAX_CLIENTS as usize)), crowd: Arc::new(crowd) }
     }
 
@@ -222,6 +226,7 @@ impl Crowd {
                 (&self.followers, MAX_FOLLOWERS, "monitors, listeners and watchers")
             }
             Request::Ask { .. } | Request::Keys { .. } => (&self.asking, MAX_ASKING, "requests"),
+            Request::Lock { .. } => (&self.locking, MAX_LOCKING, "clients that have a lock or wait for one"),
             _ => return Ok(None),
         };
         let full = |_| format!("{most} {what} are connected already, try again later");

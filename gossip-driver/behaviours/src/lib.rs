@@ -26,6 +26,7 @@ mod hostile;
 mod joining;
 mod keying;
 mod leaving;
+mod locking;
 mod metadata;
 mod mixing;
 pub mod name_server;
@@ -148,6 +149,15 @@ macro_rules! behaviours {
                 a_node_that_is_alone_leaves_at_once,
                 dropping_the_last_handle_leaves_and_frees_the_port,
                 a_node_without_handles_and_members_stops,
+            }
+            locking {
+                a_lock_goes_from_one_to_the_next_and_a_guard_that_is_dropped_frees_it,
+                locks_need_no_datagrams,
+                a_lock_is_kept_alive_or_extended_or_lost_in_time,
+                whoever_gives_up_waiting_is_passed_over,
+                a_lock_of_one_that_crashed_is_freed,
+                a_holder_that_is_cut_off_is_told_when_its_time_is_over,
+                what_cannot_be_locked_is_refused_and_named,
             }
             metadata {
                 values_of_every_type_reach_all_and_removals_do_too,
