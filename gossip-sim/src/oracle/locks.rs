@@ -1,0 +1,3 @@
+//! Locks.
+
+mod model;
