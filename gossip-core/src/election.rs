@@ -4,6 +4,7 @@ mod candidacy;
 mod contest;
 mod diagnosis;
 mod electorate;
+mod face;
 mod office;
 mod reign;
 mod round;

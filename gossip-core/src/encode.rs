@@ -175,6 +175,12 @@ impl<A: Address> Context<A> {
                 draft.with_ballot(|ballot| self.put_copies(&mut writer, MessageKind::Ballot, ballot, copies));
                 to
             }
+            Pending::Lock { to, payload, .. } => {
+                if writer.put_letter(MessageKind::Lock, &(), &payload) {
+                    self.stats.count_sent(MessageKind::Lock, to.len());
+                }
+                to
+            }
             Pending::StoreSync { to, header, items } => {
                 if writer.put_letter(MessageKind::StoreSync, &header, &items) {
                     self.stats.count_sent(MessageKind::StoreSync, 1);

@@ -63,6 +63,7 @@
 //! | send messages, ask questions | [`Node::broadcast`], [`Node::send`], [`Node::request`], [`Node::poll_delivery`], [`Delivery`] |
 //! | follow it | [`Event`], [`MemberChange`], [`Cause`] |
 //! | elect leaders | [`Node::enter_election`], [`Node::leads`], [`ElectionConfig`] |
+//! | hold locks | [`Node::open_locks`], [`Node::acquire_lock`], [`Node::holds_lock`], [`Node::poll_lock`], [`LockConfig`] |
 //! | share a key-value store | [`Node::open_store`], [`Node::store`], [`Node::store_mut`], [`Node::poll_store_change`] |
 //! | order events by time | [`HybridClock`], [`Timestamp`] |
 //! | keep strangers out | [`KeyRing`], [`Key`], [`Plaintext`], [`Node::use_key`] |
@@ -93,6 +94,7 @@ mod join;
 mod kv;
 mod lane;
 mod leave;
+mod lock;
 mod mail;
 mod membership;
 mod message;
@@ -124,6 +126,10 @@ pub use group::{Criteria, CriteriaProblem, Group, GroupChange, ParseCriteriaErro
 pub use hlc::{HybridClock, Timestamp, TooFarAhead};
 pub use identity::{Address, Epoch, Identity, Incarnation, NodeId, ParseNodeIdError, Tags, Versions};
 pub use kv::{Loaded, SnapshotError, StoreChange, StoreConfig, StoreEntry, StoreError, StoreVersion};
+pub use lock::{
+    Delay, Grant, Holder, LockConfig, LockDone, LockError, LockNews, LockOp, LockRequest, LockStatus, OpenLocksError,
+    Token as LockToken,
+};
 pub use membership::{Member, MemberState};
 pub use message::{
     BroadcastOptions, MessageId, MessageType, Refusal, Reliability, ReplyToken, RequestError, RequestId, ReservedType,

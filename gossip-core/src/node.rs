@@ -3,6 +3,7 @@
 mod commands;
 mod elections;
 mod keys;
+mod locks;
 mod messages;
 mod receive;
 mod stores;
@@ -21,6 +22,7 @@ use crate::identity::{Address, Identity, Incarnation, NodeId, Tags};
 use crate::join::Joining;
 use crate::kv::Stores;
 use crate::leave::Leave;
+use crate::lock::Locks;
 use crate::membership::Member;
 use crate::probe::Prober;
 use crate::request::Requests;
@@ -61,6 +63,7 @@ pub struct Node<A> {
     broadcaster: Broadcaster<A>,
     elections: Elections,
     stores: Stores,
+    locks: Locks,
     /// The last node seen that has this one's id, so that it is reported once.
     impostor: Option<(A, Incarnation)>,
 }
@@ -91,6 +94,7 @@ impl<A: Address> Node<A> {
             broadcaster: Broadcaster::new(&cx),
             elections: Elections::default(),
             stores: Stores::new(cx.config.max_events),
+            locks: Locks::default(),
             impostor: None,
             cx,
         })
@@ -160,6 +164,7 @@ impl<A: Address> Node<A> {
                 Timer::Order => self.broadcaster.give_up(cx),
                 Timer::Election => self.elections.step(cx),
                 Timer::Store => self.stores.step(cx),
+                Timer::Lock => self.locks.step(cx, &self.elections),
             }
         }
         self.follow_up();
@@ -289,6 +294,9 @@ impl<A: Address> Node<A> {
     /// Does what the rules asked for while they were applied.
     fn follow_up(&mut self) {
         self.stores.handle_writes(&mut self.cx);
+        if !self.locks.is_empty() {
+            self.locks.look(&mut self.cx, &self.elections);
+        }
         for slot in core::mem::take(&mut self.cx.accused) {
             self.prober.verify(&mut self.cx, slot);
         }

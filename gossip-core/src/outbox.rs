@@ -69,6 +69,8 @@ pub(crate) enum Pending<A> {
     Control { to: A, channel: Channel, control: Control },
     /// What an election takes.
     Ballot { to: Recipients<A>, channel: Channel, draft: Draft },
+    /// What locks take.
+    Lock { to: Recipients<A>, channel: Channel, payload: Vec<u8> },
     /// A step of a comparison of two stores.
     StoreSync { to: A, header: SyncHeader, items: Vec<u8> },
 }
@@ -78,7 +80,7 @@ impl<A> Pending<A> {
     fn receiver(&self) -> Option<&A> {
         match self {
             Self::PingRequest { .. } | Self::Gossip { .. } => None,
-            Self::Ballot { to, .. } => to.first().filter(|_| to.len() == 1),
+            Self::Ballot { to, .. } | Self::Lock { to, .. } => to.first().filter(|_| to.len() == 1),
             Self::Ping { to, .. }
             | Self::Ack { to, .. }
             | Self::Nack { to, .. }
@@ -104,7 +106,8 @@ impl<A> Pending<A> {
             | Self::Ack { channel, .. }
             | Self::Claim { channel, .. }
             | Self::Control { channel, .. }
-            | Self::Ballot { channel, .. } => *channel,
+            | Self::Ballot { channel, .. }
+            | Self::Lock { channel, .. } => *channel,
             Self::PingRequest { .. } | Self::Nack { .. } | Self::Gossip { .. } => Channel::Datagram,
             Self::Join { .. }
             | Self::Table { .. }

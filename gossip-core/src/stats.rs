@@ -70,6 +70,8 @@ counted! {
         Compare = "compare",
         /// What an election takes: votes, and word of who leads.
         Ballot = "ballot",
+        /// What locks take: questions to the leader, answers, and records that are kept by others.
+        Lock = "lock",
         /// The fingerprint of a store.
         StoreRoot = "store_root",
         /// A step of a comparison of two stores.

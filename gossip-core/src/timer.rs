@@ -46,10 +46,12 @@ pub(crate) enum Timer {
     Election,
     /// The earliest row of a store that ends or is forgotten.
     Store,
+    /// The earliest step of a pool of locks.
+    Lock,
 }
 
 impl Timer {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::ProbeRound,
         Self::Probe,
         Self::Relay,
@@ -68,6 +70,7 @@ impl Timer {
         Self::Order,
         Self::Election,
         Self::Store,
+        Self::Lock,
     ];
 }
 

@@ -7,6 +7,7 @@
 mod application;
 mod ballot;
 mod envelope;
+mod lock;
 mod member;
 mod message;
 mod sealed;
@@ -17,6 +18,8 @@ pub(crate) use application::{
 };
 pub(crate) use ballot::{Act, Ballot, Draft};
 pub(crate) use envelope::{Envelope, HEADER, Opened, TRAILER, cluster_hash, open, seal};
+pub use lock::Delay;
+pub(crate) use lock::{Answer, Holding, Parcel, Records, Say, Wish, counts};
 #[cfg(test)]
 pub(crate) use member::Entries;
 pub(crate) use member::{Accusers, Claim, Delta, DeltaHeader, Entry, MAX_ACCUSERS, MetadataWantList, Want};

@@ -98,7 +98,8 @@ impl Contest {
         let term = round.term;
         let wait = self.settings.full_lease();
         let is_first = self.electorate.effective(cx.now, wait).next().is_none();
-        let mut voters = self.electorate.voters.clone();
+        let before = self.electorate.voters.clone();
+        let mut voters = before.clone();
         if is_first {
             voters = round.votes;
             voters.truncate(MOST_VOTERS);
@@ -106,7 +107,8 @@ impl Contest {
         self.electorate.adopt(Version { term, step: 0 }, voters.into_iter());
         let until = round.asked + self.settings.own_lease();
         let (followers, previous) = (BTreeMap::new(), Vec::new());
-        self.reign = Some(Reign { term, until, beat: Instant::ZERO, followers, previous, is_agreed: false });
+        let beat = Instant::ZERO;
+        self.reign = Some(Reign { term, until, beat, followers, before, previous, is_agreed: false });
         self.leader = None;
         self.tell(cx, ElectionChange::BecameLeader { term });
         self.rule(cx);

@@ -26,6 +26,8 @@ pub(super) struct Reign {
     /// When it said so last.
     pub(super) beat: Instant,
     pub(super) followers: BTreeMap<Voter, Follower>,
+    /// Who had a vote before it won, as far as it knew.
+    pub(super) before: Vec<Voter>,
     /// The electorate before the change that is not settled yet.
     pub(super) previous: Vec<Voter>,
     /// A majority holds to the present electorate, of it and of the previous one.

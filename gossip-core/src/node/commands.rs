@@ -67,6 +67,9 @@ impl<A: Address> Node<A> {
     /// [`PhaseError::Leaving`] if it is leaving already.
     pub fn leave(&mut self, now: Instant) -> Result<(), PhaseError> {
         self.advance(now);
+        if self.cx.is_active() && !self.locks.is_empty() {
+            self.locks.leave(&mut self.cx, &self.elections);
+        }
         if self.cx.is_active() && !self.elections.is_empty() {
             self.elections.leave(&mut self.cx);
         }

@@ -301,6 +301,10 @@ impl<A: Address> Node<A> {
                 let from = Voter { id: sender, epoch: origin.envelope.epoch };
                 self.elections.handle(&mut self.cx, from, &ballot);
             }
+            Message::Lock(parcel) => {
+                let from = Voter { id: sender, epoch: origin.envelope.epoch };
+                self.locks.handle(&mut self.cx, &self.elections, from, &parcel);
+            }
             Message::StoreRoot(root) => {
                 self.stores.handle_root(&mut self.cx, (sender, origin.envelope.epoch), root);
             }

@@ -11,6 +11,7 @@ use crate::wire::application::{
     Compare, CopyHeader, DirectHeader, Hops, LONGEST_HEADER, Letter, ReplyHeader, RequestHeader, Runs,
 };
 use crate::wire::ballot::Ballot;
+use crate::wire::lock::Parcel;
 use crate::wire::member::{Claim, Delta, MetadataWants};
 use crate::wire::store::{StoreRoot, Sync};
 
@@ -147,6 +148,7 @@ pub(crate) enum Message<'a, A> {
     Baseline(Runs<'a>),
     Compare(Compare<'a>),
     Ballot(Ballot<'a>),
+    Lock(Parcel<'a>),
     StoreRoot(StoreRoot),
     StoreSync(Sync<'a>),
     /// A kind from the future.
@@ -180,6 +182,7 @@ impl MessageKind {
             Self::Baseline => 23,
             Self::Compare => 24,
             Self::Ballot => 25,
+            Self::Lock => 26,
             Self::StoreRoot => 32,
             Self::StoreSync => 33,
         }
@@ -216,6 +219,7 @@ impl<A> Message<'_, A> {
             Self::Baseline(_) => MessageKind::Baseline,
             Self::Compare(_) => MessageKind::Compare,
             Self::Ballot(_) => MessageKind::Ballot,
+            Self::Lock(_) => MessageKind::Lock,
             Self::StoreRoot(_) => MessageKind::StoreRoot,
             Self::StoreSync(_) => MessageKind::StoreSync,
             Self::Unknown => return None,
@@ -320,6 +324,11 @@ fn decode<'a, A: Address>(code: u8, payload: &'a [u8]) -> Option<Message<'a, A>>
             let ballot: Ballot<'a> = fields(payload)?;
             ballot.is_valid().then_some(())?;
             Message::Ballot(ballot)
+        }
+        MessageKind::Lock => {
+            let parcel: Parcel<'a> = fields(payload)?;
+            parcel.is_valid().then_some(())?;
+            Message::Lock(parcel)
         }
         MessageKind::StoreRoot => Message::StoreRoot(fields(payload)?),
         MessageKind::StoreSync => Message::StoreSync(Sync::decode(payload)?),
