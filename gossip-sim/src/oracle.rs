@@ -9,7 +9,6 @@ pub(crate) mod claims;
 pub(crate) mod harmless;
 pub(crate) mod leaders;
 pub(crate) mod leavers;
-#[cfg_attr(not(test), expect(dead_code, reason = "nodes have no locks yet"))]
 pub(crate) mod locks;
 pub(crate) mod requests;
 pub(crate) mod resurrection;
@@ -83,6 +82,16 @@ pub enum Oracle {
     Deleted,
     /// The timestamp of a write is not later than all that its writer knew.
     Stamps,
+    /// Two nodes held one lock at one moment.
+    Exclusion,
+    /// A later grant of a lock has a smaller token, or the same.
+    Tokens,
+    /// A grant was lost that a node could count on.
+    LostGrant,
+    /// What nodes were told of a lock cannot be explained.
+    LockHistory,
+    /// An operation on a lock did not end, or whoever waited for a lock did not get it in the end.
+    Served,
     /// The user's own application or check.
     Application,
     /// A node panicked.
@@ -117,6 +126,11 @@ impl Oracle {
             Self::LostWrite => "lost-write",
             Self::Deleted => "deleted",
             Self::Stamps => "stamps",
+            Self::Exclusion => "exclusion",
+            Self::Tokens => "tokens",
+            Self::LostGrant => "lost-grant",
+            Self::LockHistory => "lock-history",
+            Self::Served => "served",
             Self::Application => "application",
             Self::Panic => "panic",
         }
@@ -193,6 +207,7 @@ pub(crate) struct Oracles {
     pub(crate) harmless: harmless::Harmless,
     pub(crate) leaders: leaders::Leaders,
     pub(crate) stores: stores::Stores,
+    pub(crate) locks: locks::Locks,
 }
 
 impl Oracles {
@@ -212,6 +227,7 @@ impl Oracles {
             harmless: harmless::Harmless::default(),
             leaders: leaders::Leaders::default(),
             stores: stores::Stores::default(),
+            locks: locks::Locks::default(),
         }
     }
 
@@ -247,6 +263,7 @@ impl Oracles {
         self.requests.stopped(host);
         self.leaders.stopped(host);
         self.stores.stopped(host);
+        self.locks.stopped(host);
     }
 
     fn forget(&mut self, host: u32) {
@@ -274,6 +291,7 @@ impl Oracles {
                 self.self_dead.note(facts, host, change);
                 self.findings.extend(accuracy::check(facts, host, change));
                 self.findings.extend(leavers::check(facts, host, change));
+                self.locks.believed(facts, change);
             }
             Event::JoinAccepted { address, .. } | Event::JoinFailed { address, .. } => {
                 self.answers.answered(host, *address);
@@ -294,6 +312,7 @@ impl Oracles {
             &mut self.harmless.findings,
             &mut self.leaders.findings,
             &mut self.stores.findings,
+            &mut self.locks.findings,
         ];
         if parts.iter().all(|part| part.is_empty()) {
             return;
