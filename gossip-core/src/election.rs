@@ -47,6 +47,11 @@ impl Term {
     pub(crate) const ZERO: Self =
         Self { number: 0, candidate: Voter { id: NodeId::from_bytes([0; 16]), epoch: Epoch::from_u64(0) } };
 
+    /// Whether a term can have this number: beyond, none could follow.
+    pub(crate) const fn is_possible(self) -> bool {
+        self.number <= u64::MAX - (1 << 32)
+    }
+
     /// The number by which terms are ordered; who leads decides among equal ones.
     pub const fn number(self) -> u64 {
         self.number

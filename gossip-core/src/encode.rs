@@ -176,15 +176,11 @@ impl<A: Address> Context<A> {
                 to
             }
             Pending::Lock { to, payload, .. } => {
-                if writer.put_letter(MessageKind::Lock, &(), &payload) {
-                    self.stats.count_sent(MessageKind::Lock, to.len());
-                }
+                self.put_letter(&mut writer, MessageKind::Lock, &(), &payload, to.len());
                 to
             }
             Pending::StoreSync { to, header, items } => {
-                if writer.put_letter(MessageKind::StoreSync, &header, &items) {
-                    self.stats.count_sent(MessageKind::StoreSync, 1);
-                }
+                self.put_letter(&mut writer, MessageKind::StoreSync, &header, &items, 1);
                 one(to)
             }
             Pending::Control { to, control, .. } => {
@@ -214,6 +210,19 @@ impl<A: Address> Context<A> {
             self.stats.count_sent(kind, copies);
         }
         fitted
+    }
+
+    fn put_letter(
+        &mut self,
+        writer: &mut Writer<'_>,
+        kind: MessageKind,
+        header: &impl serde::Serialize,
+        payload: &[u8],
+        copies: usize,
+    ) {
+        if writer.put_letter(kind, header, payload) {
+            self.stats.count_sent(kind, copies);
+        }
     }
 
     /// If `listener` is not believed to be alive, tells it so first (Lifeguard's buddy system).

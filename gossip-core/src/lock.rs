@@ -2,10 +2,14 @@
 //! `docs/COORDINATION.md` says what holds and why.
 
 mod client;
+mod copies;
 mod held;
 mod news;
 mod office;
 mod pool;
+mod recovery;
+mod serving;
+mod session;
 mod settings;
 mod shelf;
 mod token;
@@ -31,6 +35,7 @@ pub use news::{Grant, Holder, LockDone, LockError, LockNews, LockOp, LockStatus}
 use pool::Pool;
 pub use settings::{LockConfig, LockRequest, OpenLocksError};
 pub(crate) use shelf::Entry;
+use shelf::Owner;
 pub use token::Token;
 
 /// Most pools that a node opens.
@@ -45,6 +50,7 @@ pub(crate) struct Locks {
 }
 
 /// What an operation is about, as the application says it.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Verb {
     Acquire { ttl: Duration, waits: bool, keeps: bool },
     Extend { token: Token, ttl: Duration },
@@ -132,6 +138,7 @@ impl Locks {
         for pool in &mut self.pools {
             was_open |= pool.cancel(cx.now, op);
             if let Some(contest) = elections.contest(&pool.config.election) {
+                pool.look(cx, contest);
                 pool.finish(cx, contest);
             }
         }

@@ -14,9 +14,6 @@ use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::{Act, Ballot};
 
-/// Numbers of terms beyond this are nobody's: none could follow them.
-const LAST_TERM: u64 = u64::MAX - (1 << 32);
-
 impl Contest {
     /// Something came from a member in this life of it.
     pub(super) fn handle<A: Address>(&mut self, cx: &mut Context<A>, from: Voter, to: A, ballot: &Ballot<'_>) {
@@ -27,7 +24,7 @@ impl Contest {
     }
 
     pub(super) fn take<A: Address>(&mut self, cx: &mut Context<A>, from: Voter, to: A, ballot: &Ballot<'_>) {
-        if ballot.term.number > LAST_TERM {
+        if !ballot.term.is_possible() {
             return cx.drop(DropReason::Contradiction);
         }
         self.highest = self.highest.max(ballot.term.number);

@@ -109,6 +109,10 @@ impl Client {
         self.order = self.ops.iter().map(|(&number, op)| (op.due(), number)).collect();
     }
 
+    pub(super) fn holds_any(&self) -> bool {
+        self.held.len() > 0
+    }
+
     pub(super) fn due(&self) -> Option<Instant> {
         let first = self.order.first().map(|&(at, _)| at);
         first.into_iter().chain(self.held.due()).min()
@@ -236,13 +240,13 @@ impl Pool {
                     self.tell(op.order.id, Err(LockError::Timeout { delay: op.delay }));
                 }
             } else {
-                self.ask(cx, contest, leader, number);
+                self.ask(cx, leader, number);
             }
         }
         is_any
     }
 
-    fn ask<A: Address>(&mut self, cx: &mut Context<A>, contest: &Contest, leader: Option<Term>, number: u64) {
+    fn ask<A: Address>(&mut self, cx: &mut Context<A>, leader: Option<Term>, number: u64) {
         let now = cx.now;
         self.client.change(number, |op| {
             let Some(term) = leader else {
@@ -260,7 +264,7 @@ impl Pool {
         let (floor, stamp, wish, key) =
             (self.client.floor(), now.as_micros(), op.order.wish, Arc::clone(&op.order.key));
         if term.candidate == self.me {
-            self.take_question(cx, contest, (self.me, floor), (number, stamp), wish, &key);
+            self.take_question(cx, (self.me, floor), (number, stamp), wish, &key);
         } else {
             self.send(cx, &[term.candidate], Say::Ask { term, op: number, floor, stamp, wish, key: &key });
         }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::context::Context;
-use crate::election::{Contest, Term, Voter};
+use crate::election::{Contest, MOST_VOTERS, Term, Version, Voter};
 use crate::identity::Address;
 use crate::lock::client::Client;
 use crate::lock::office::Office;
@@ -35,10 +35,12 @@ pub(super) struct Pool {
     pub(super) count: (Term, u64),
     pub(super) client: Client,
     pub(super) office: Option<Office>,
-    /// Who had a vote before this node led.
-    pub(super) voters: Vec<Voter>,
-    /// The leader seen last, and the table.
+    /// Who has a vote, and who had one until lately.
+    voters: Vec<Voter>,
+    pub(super) former: Vec<(Voter, Instant)>,
+    /// The leader seen last, the electorate, and the table.
     leader: Option<Term>,
+    pub(super) settlement: Option<(Version, bool)>,
     table_version: u64,
     /// Answers of this node to itself.
     pub(super) own_answers: VecDeque<(u64, u64, Answer)>,
@@ -66,8 +68,10 @@ impl Pool {
             count: (Term::ZERO, 0),
             client: Client::default(),
             office: None,
-            voters: contest.voters().to_vec(),
+            voters: Vec::new(),
+            former: Vec::new(),
             leader: None,
+            settlement: None,
             table_version: 0,
             own_answers: VecDeque::new(),
             news: VecDeque::new(),
@@ -93,22 +97,11 @@ impl Pool {
     /// Takes note of who leads and who is there; whether anything changed.
     pub(super) fn look<A: Address>(&mut self, cx: &mut Context<A>, contest: &Contest) -> bool {
         self.excuse_stall(cx);
-        let mut has_changed = false;
-        let epoch = cx.incarnation().epoch;
-        if self.me.epoch != epoch {
-            // The node went beyond its own past: others see that it started again, and free what it held.
-            self.me.epoch = epoch;
-            self.office = None;
-            self.lose_all(cx.now);
-            has_changed = true;
-        }
+        let mut has_changed = self.look_at_myself(cx);
         let leads = contest.leads(cx.now).filter(|_| cx.is_active());
         if self.office.as_ref().map(|office| office.term) != leads {
-            self.office = leads.map(|term| self.enter_office(cx, contest, term));
+            self.office = leads.and_then(|term| self.enter_office(cx, contest, term));
             has_changed = true;
-        }
-        if self.office.is_none() && self.voters != contest.voters() {
-            self.voters = contest.voters().to_vec();
         }
         let leader = contest.leader(cx.now);
         if self.leader != leader {
@@ -116,13 +109,48 @@ impl Pool {
             self.client.ask_again(cx.now);
             has_changed = true;
         }
-        has_changed |= self.note_voters(cx, contest);
-        if self.table_version != cx.table.version() {
-            self.table_version = cx.table.version();
-            has_changed |= self.office.is_some();
-            self.free_departed(cx, contest);
+        let (settlement, table_version) = (contest.settlement(), cx.table.version());
+        if self.settlement == Some(settlement) && self.table_version == table_version {
+            return has_changed;
         }
-        has_changed
+        self.note_voters(cx.now, contest);
+        (self.settlement, self.table_version) = (Some(settlement), table_version);
+        if self.office.is_some() {
+            self.note_replicas(cx, contest);
+            self.free_departed(cx);
+            self.go_on_recovering(cx, contest);
+        }
+        has_changed || self.office.is_some()
+    }
+
+    /// A life that is over holds nothing: others see that it ended, and free what it held.
+    fn look_at_myself<A: Address>(&mut self, cx: &Context<A>) -> bool {
+        let epoch = cx.incarnation().epoch;
+        let is_another = self.me.epoch != epoch;
+        if is_another {
+            // The node went beyond its own past.
+            self.me.epoch = epoch;
+            self.office = None;
+        }
+        if is_another || !cx.is_active() && self.client.holds_any() {
+            self.lose_all(cx.now);
+            return true;
+        }
+        false
+    }
+
+    /// Whoever loses its vote still knows what it remembered.
+    fn note_voters(&mut self, now: Instant, contest: &Contest) {
+        if self.voters == contest.voters() {
+            return;
+        }
+        let former = core::mem::replace(&mut self.voters, contest.voters().to_vec());
+        let long = self.clock.full(self.config.max_ttl);
+        self.former.retain(|&(voter, since)| now.saturating_since(since) < long && !self.voters.contains(&voter));
+        let gone = former.into_iter().filter(|voter| !self.voters.contains(voter)).map(|voter| (voter, now));
+        self.former.extend(gone);
+        let surplus = self.former.len().saturating_sub(MOST_VOTERS);
+        self.former.drain(..surplus);
     }
 
     /// A step that comes late: the node did not run, or its clock leapt. What others hold counts for longer by as much.
@@ -140,7 +168,7 @@ impl Pool {
 
     pub(super) fn step<A: Address>(&mut self, cx: &mut Context<A>, contest: &Contest) {
         self.look(cx, contest);
-        self.expire_records(cx, contest);
+        self.expire_records(cx);
         self.go_on_recovering(cx, contest);
         self.store_again(cx);
         self.finish(cx, contest);
@@ -154,23 +182,23 @@ impl Pool {
         match say {
             Say::Ask { term, op, floor, stamp, wish, key } => {
                 if self.office.as_ref().is_some_and(|office| office.term == term) && self.check_key(key).is_ok() {
-                    self.take_question(cx, contest, (from, floor), (op, stamp), wish, key);
+                    self.take_question(cx, (from, floor), (op, stamp), wish, key);
                 }
             }
             Say::Answer { op, stamp, answer } => self.take_answer(cx, from, (op, stamp), answer),
-            Say::Store { term, entries } => {
+            Say::Store { term, records } => {
                 if self.obeys(from, term) {
-                    self.remember(cx, term, entries);
+                    self.remember(cx, term, records);
                 }
             }
-            Say::Stored { term, counts } => self.note_stored(cx, contest, from, term, counts),
+            Say::Stored { term, counts } => self.note_stored(cx, from, term, counts),
             Say::Fetch { term, after } => {
                 if self.obeys(from, term) {
-                    self.tell_known(cx, from, term, after);
+                    self.tell_known(cx, term, after);
                 }
             }
-            Say::Known { term, after, more, entries } => {
-                self.take_known(cx, from, term, (after, more), entries);
+            Say::Known { term, after, more, records } => {
+                self.take_known(cx, from, term, (after, more), records);
                 self.go_on_recovering(cx, contest);
             }
         }
@@ -179,7 +207,8 @@ impl Pool {
 
     /// Whether to do what the leader of a term says; no earlier one is listened to any more.
     fn obeys(&mut self, from: Voter, term: Term) -> bool {
-        if term.candidate != from || term < self.fence {
+        let leads_itself = self.office.as_ref().is_some_and(|office| office.term < term);
+        if term.candidate != from || term < self.fence || !term.is_possible() || leads_itself {
             return false;
         }
         self.fence = term;
@@ -193,6 +222,7 @@ impl Pool {
         for _ in 0..ROUNDS {
             self.see_to_held(cx.now);
             let is_asked = self.see_to_ops(cx, contest);
+            self.send_fresh(cx);
             let is_answered = !self.own_answers.is_empty();
             while let Some((op, stamp, answer)) = self.own_answers.pop_front() {
                 self.take_answer(cx, self.me, (op, stamp), answer);
@@ -210,17 +240,17 @@ impl Pool {
         for at in [self.shelf.due(), office.and_then(Office::due)].into_iter().flatten() {
             due = due.min(at);
         }
-        if office.is_some() || !self.shelf.is_empty() {
+        let is_watched = !self.shelf.is_empty() || office.is_some_and(|office| office.gathering.is_some());
+        if is_watched {
             due = due.min(now + self.config.min_ttl / 16);
         }
-        self.due = due.max(now);
+        // What is overdue had its turn just now.
+        self.due = due.max(now + Duration::from_micros(1));
     }
 
-    fn expire_records<A: Address>(&mut self, cx: &mut Context<A>, contest: &Contest) {
-        while let Some((key, was_held)) = self.shelf.expire(cx.now) {
-            if self.office.is_some() {
-                self.note_expired(cx, contest, &key, was_held);
-            }
+    fn expire_records<A: Address>(&mut self, cx: &mut Context<A>) {
+        while let Some((key, _)) = self.shelf.expire(cx.now) {
+            self.note_ended(cx, &key);
         }
     }
 

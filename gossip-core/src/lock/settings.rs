@@ -7,6 +7,9 @@ use crate::config::{ConfigError, within};
 use crate::election::ElectionConfig;
 use crate::error::PhaseError;
 
+/// Bytes of the longest key that a pool may allow.
+pub(super) const LONGEST_KEY: usize = 255;
+
 /// How a pool of locks is held. All members must use the same settings, but for the bounds: with others it is another pool, even under
 /// the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +75,13 @@ impl LockConfig {
         within("max_ttl", &self.max_ttl, self.min_ttl..=LONGEST)?;
         within("max_locks", &self.max_locks, 1..=100_000)?;
         within("max_waiters", &self.max_waiters, 1..=10_000)?;
-        within("max_key", &self.max_key, 1..=255)
+        within("max_key", &self.max_key, 1..=LONGEST_KEY)
+    }
+
+    /// Records that are kept, those of free locks among them: these make sure that a question about a lock that was released is not
+    /// acted on again.
+    pub(super) fn most_records(&self) -> usize {
+        self.max_locks * 2
     }
 
     /// Whoever lost its vote because it was dead for long remembers nothing that still counts.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::election::Voter;
 use crate::lock::Token;
+use crate::lock::settings::LONGEST_KEY;
 use crate::time::Instant;
 
 /// Whose a grant is: an operation in one life of a node.
@@ -42,6 +43,14 @@ pub(crate) struct Entry<'a> {
     pub(crate) hold: Hold,
 }
 
+impl Entry<'_> {
+    /// Whether it can be of any pool.
+    pub(super) fn is_valid(&self) -> bool {
+        (1..=LONGEST_KEY).contains(&self.key.len())
+    }
+}
+
+/// What is remembered of a lock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
     pub(super) edition: Token,
@@ -61,17 +70,28 @@ impl Record {
     }
 }
 
+/// Whether a record found a place.
+#[derive(Debug)]
+pub(super) enum Placed {
+    Yes,
+    /// In place of the one with this key.
+    Instead(Arc<str>),
+    No,
+}
+
 /// The records of one pool, by key and by when they end.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
+    /// Their ends are kept without what all were put off by.
     records: BTreeMap<Arc<str>, Record>,
     held: BTreeSet<(Instant, Arc<str>)>,
     free: BTreeSet<(Instant, Arc<str>)>,
+    late: Duration,
 }
 
 impl Shelf {
-    pub(super) fn find(&self, key: &str) -> Option<&Record> {
-        self.records.get(key)
+    pub(super) fn find(&self, key: &str) -> Option<Record> {
+        self.records.get(key).map(|record| self.shown(record))
     }
 
     pub(super) fn held_count(&self) -> usize {
@@ -83,58 +103,61 @@ impl Shelf {
     }
 
     /// Keys and records after this key.
-    pub(super) fn after(&self, key: &str) -> impl Iterator<Item = (&Arc<str>, &Record)> {
-        self.records.range::<str, _>((Bound::Excluded(key), Bound::Unbounded))
+    pub(super) fn after(&self, key: &str) -> impl Iterator<Item = (&Arc<str>, Record)> {
+        let rest = self.records.range::<str, _>((Bound::Excluded(key), Bound::Unbounded));
+        rest.map(|(key, record)| (key, self.shown(record)))
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.records.keys()
+    /// Locks that are held, and by whom.
+    pub(super) fn holders(&self) -> impl Iterator<Item = (&Arc<str>, Owner)> {
+        self.records.iter().filter_map(|(key, record)| match record.hold {
+            Hold::Held { owner, .. } => Some((key, owner)),
+            Hold::Free { .. } => None,
+        })
     }
 
-    /// Writes a record if there is room: of at most `limit` records, those of free locks give way.
-    pub(super) fn put(&mut self, key: &Arc<str>, record: Record, limit: usize) -> bool {
+    /// Writes a record if there is room: of at most `limit` records, the one of a free lock that ends first gives way.
+    pub(super) fn put(&mut self, key: &Arc<str>, record: Record, limit: usize) -> Placed {
+        let mut placed = Placed::Yes;
         if self.remove(key).is_none() && self.records.len() >= limit {
-            let Some((_, oldest)) = self.free.pop_first() else { return false };
-            self.records.remove(&oldest);
+            let Some((_, oldest)) = self.free.first().cloned() else { return Placed::No };
+            self.remove(&oldest);
+            placed = Placed::Instead(oldest);
         }
+        let record = Record { until: record.until - self.late, ..record };
         self.order(record.is_held()).insert((record.until, Arc::clone(key)));
         self.records.insert(Arc::clone(key), record);
-        true
+        placed
     }
 
-    pub(super) fn remove(&mut self, key: &str) -> Option<Record> {
+    fn remove(&mut self, key: &str) -> Option<Record> {
         let (key, record) = self.records.remove_entry(key)?;
         self.order(record.is_held()).remove(&(record.until, key));
-        Some(record)
+        Some(self.shown(&record))
     }
 
     /// When the next record ends.
     pub(super) fn due(&self) -> Option<Instant> {
-        let first = |order: &BTreeSet<(Instant, Arc<str>)>| order.first().map(|&(at, _)| at);
+        let first = |order: &BTreeSet<(Instant, Arc<str>)>| order.first().map(|&(at, _)| at + self.late);
         first(&self.held).into_iter().chain(first(&self.free)).min()
     }
 
-    /// Drops a record that has ended; its key, and whether the lock was held.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<(Arc<str>, bool)> {
-        for is_held in [true, false] {
-            if let Some((_, key)) = self.order(is_held).first().filter(|&&(at, _)| at <= now) {
-                let key = Arc::clone(key);
-                self.remove(&key);
-                return Some((key, is_held));
-            }
-        }
-        None
+    /// Drops a record that has ended, and hands it out with its key.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<(Arc<str>, Record)> {
+        let now = now - self.late;
+        let first = |order: &BTreeSet<(Instant, Arc<str>)>| order.first().filter(|&&(at, _)| at <= now).cloned();
+        let (_, key) = first(&self.held).or_else(|| first(&self.free))?;
+        let record = self.remove(&key)?;
+        Some((key, record))
     }
 
-    /// All records that had not ended `at` count for longer.
+    /// All records count for longer.
     pub(super) fn postpone(&mut self, by: Duration) {
-        self.held.clear();
-        self.free.clear();
-        for (key, record) in &mut self.records {
-            record.until = record.until + by;
-            let order = if record.is_held() { &mut self.held } else { &mut self.free };
-            order.insert((record.until, Arc::clone(key)));
-        }
+        self.late = self.late.saturating_add(by);
+    }
+
+    fn shown(&self, record: &Record) -> Record {
+        Record { until: record.until + self.late, ..*record }
     }
 
     fn order(&mut self, is_held: bool) -> &mut BTreeSet<(Instant, Arc<str>)> {

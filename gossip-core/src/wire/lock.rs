@@ -91,7 +91,7 @@ pub(crate) enum Say<'a> {
     Store {
         term: Term,
         #[serde(borrow)]
-        entries: Records<'a>,
+        records: Records<'a>,
     },
     /// It is: the counts of those records.
     Stored { term: Term, counts: &'a [u8] },
@@ -103,7 +103,7 @@ pub(crate) enum Say<'a> {
         after: &'a str,
         more: bool,
         #[serde(borrow)]
-        entries: Records<'a>,
+        records: Records<'a>,
     },
 }
 
@@ -137,7 +137,7 @@ impl<'a> Records<'a> {
 impl Parcel<'_> {
     pub(crate) fn is_valid(&self) -> bool {
         match self.say {
-            Say::Store { entries, .. } | Say::Known { entries, .. } => entries.is_valid(),
+            Say::Store { records, .. } | Say::Known { records, .. } => records.is_valid(),
             Say::Stored { counts, .. } => counts.len().is_multiple_of(8),
             Say::Ask { .. } | Say::Answer { .. } | Say::Fetch { .. } => true,
         }

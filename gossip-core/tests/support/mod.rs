@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
 pub(crate) mod forge;
+pub(crate) mod locking;
 pub(crate) mod messages;
 pub(crate) mod recorded;
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use gossip_core::{
-    Cause, Channel, Config, Delivery, Epoch, Event, Identity, Instant, MemberChange, MemberState, Node, NodeId, Stats,
+    Cause, Channel, Config, Delivery, Epoch, Event, Identity, Instant, LockNews, MemberChange, MemberState, Node,
+    NodeId, Stats,
 };
 
 pub(crate) type Addr = usize;
@@ -43,6 +45,7 @@ pub(crate) struct Host {
     pub(crate) node: Option<Node<Addr>>,
     pub(crate) events: Vec<(Instant, Event<Addr>)>,
     pub(crate) deliveries: Vec<(Instant, Delivery)>,
+    pub(crate) locks: Vec<(Instant, LockNews)>,
     pub(crate) paused: bool,
     /// Whether the application reads what is delivered.
     pub(crate) reads: bool,
@@ -70,7 +73,8 @@ pub(crate) fn secs(seconds: u64) -> Duration {
 
 impl Host {
     pub(crate) fn down() -> Self {
-        Self { node: None, events: Vec::new(), deliveries: Vec::new(), paused: false, reads: true, inbox: Vec::new() }
+        let (events, deliveries, locks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { node: None, events, deliveries, locks, paused: false, reads: true, inbox: Vec::new() }
     }
 }
 
@@ -259,6 +263,9 @@ impl Net {
         let host = &mut self.hosts[who];
         while let Some(event) = host.node.as_mut().and_then(Node::poll_event) {
             host.events.push((now, event));
+        }
+        while let Some(news) = host.node.as_mut().and_then(Node::poll_lock) {
+            host.locks.push((now, news));
         }
         while let Some(delivery) = host.node.as_mut().filter(|_| host.reads).and_then(Node::poll_delivery) {
             host.deliveries.push((now, delivery));
