@@ -101,6 +101,11 @@ impl Locks {
         }
     }
 
+    /// A node lost its id to another one, and holds nothing.
+    pub(crate) fn contested(&mut self, now: u64, host: u32) {
+        self.grants.dropped(now, host, &mut self.stories);
+    }
+
     /// A node goes on as another life, because it has met word of a later one.
     pub(crate) fn lives_as(&mut self, now: u64, host: u32, epoch: Epoch) {
         if self.epochs.insert(host, epoch).is_some_and(|known| known != epoch) {
@@ -229,7 +234,11 @@ impl Locks {
             }
             (Err(LockError::NotHeld), Wish::Extend(token) | Wish::Release(token)) => {
                 self.counts.not_held += 1;
-                story.not_held(now, host, open.invoked, token);
+                // A node says so by itself when the time is over by its own clock.
+                let is_early = self.grants.find(host, token).is_some_and(|held| clock.read(now) < held.until());
+                if is_early {
+                    story.not_held(now, host, open.invoked, token);
+                }
             }
             (Err(LockError::Full { .. } | LockError::TooManyWaiters), _) => self.counts.failed += 1,
             (Err(LockError::Timeout { .. }), _) => {
@@ -256,7 +265,8 @@ impl Locks {
         if died {
             story.ends(statement, now);
         }
-        self.grants.add(Held::new(host, open.key, token, statement, open.invoked, until));
+        let told = Told { now, host, token, until, clock };
+        self.grants.add(Held::new(&told, open.key, statement, open.invoked));
     }
 
     /// Others than this node that act as holders of the lock, each by its own clock.

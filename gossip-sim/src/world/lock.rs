@@ -222,7 +222,7 @@ impl World {
     fn note_life(&mut self, host: u32) {
         let Some(node) = &self.hosts[host as usize].node else { return };
         if node.phase() == Phase::Contested {
-            self.oracles.locks.life_ended(self.facts.now, host);
+            self.oracles.locks.contested(self.facts.now, host);
         }
         self.oracles.locks.lives_as(self.facts.now, host, node.incarnation().epoch);
     }

@@ -14,8 +14,9 @@ struct Word {
     /// Which statement it is.
     statement: usize,
     until: Instant,
-    /// When it was asked for.
+    /// When it was asked for, and when it came.
     since: u64,
+    told: u64,
 }
 
 /// A grant that a node was told of.
@@ -29,8 +30,10 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(host: u32, key: u32, token: Mark, statement: usize, since: u64, until: Instant) -> Self {
-        Self { host, key, token, grant: statement, words: vec![Word { statement, until, since }] }
+    /// A grant that was asked for then.
+    pub(super) fn new(told: &Told<'_>, key: u32, statement: usize, since: u64) -> Self {
+        let &Told { now, host, token, until, .. } = told;
+        Self { host, key, token, grant: statement, words: vec![Word { statement, until, since, told: now }] }
     }
 
     /// Until when the node counts on it, by its clock.
@@ -81,13 +84,14 @@ impl Grants {
         let Some(held) = self.held.iter_mut().find(|held| held.host == host && held.token == token) else { return };
         let Some(story) = stories.get_mut(&held.key) else { return };
         let statement = story.extended(now, host, since, token, clock.when(until));
-        held.words.push(Word { statement, until, since });
+        held.words.push(Word { statement, until, since, told: now });
     }
 
     /// A node shows that it has a lock for longer, if it does so by itself.
     pub(super) fn renewed(&mut self, told: &Told<'_>, stories: &mut Stories) {
-        let known = self.find(told.host, told.token).map(|held| (held.until(), held.since()));
-        if let Some((_, since)) = known.filter(|&(until, _)| until < told.until) {
+        let held = self.find(told.host, told.token).filter(|held| held.until() < told.until);
+        // It was asked for after the last word.
+        if let Some(since) = held.and_then(|held| held.words.last()).map(|word| word.told) {
             self.extended(told, since, stories);
         }
     }
@@ -99,6 +103,11 @@ impl Grants {
 
     pub(super) fn life_ended(&mut self, now: u64, host: u32, stories: &mut Stories) {
         self.endings.push(now);
+        self.dropped(now, host, stories);
+    }
+
+    /// A node does not count on anything that it was granted.
+    pub(super) fn dropped(&mut self, now: u64, host: u32, stories: &mut Stories) {
         self.end(now, stories, |held| held.host == host);
     }
 

@@ -170,14 +170,33 @@ struct Search<'a, T> {
 }
 
 impl<T: Copy + Ord + Hash + Display> Testimony<T> {
-    /// Looks for an order that explains it all.
-    pub(crate) fn judge(&mut self) -> Verdict {
+    /// Looks for an order that explains it all; if there is none, for the first statement with which there is none any more.
+    pub(crate) fn judge(&self) -> Verdict {
+        let whole = self.clone().search();
+        let Verdict::Contradiction(_) = whole else { return whole };
+        let mut ends: Vec<u64> = self.statements.iter().map(|statement| statement.completed).collect();
+        ends.sort_unstable();
+        let first = ends.partition_point(|&end| matches!(self.until(end).search(), Verdict::Explained));
+        ends.get(first).map_or(whole, |&end| self.until(end).search())
+    }
+
+    /// What was known at a moment.
+    fn until(&self, end: u64) -> Self {
+        let (statements, later): (Vec<Statement<T>>, Vec<Statement<T>>) =
+            self.statements.iter().copied().partition(|statement| statement.completed <= end);
+        let waiting = later.iter().filter(|statement| statement.said.is_grant());
+        let waiting = waiting.map(|statement| Doubt { node: statement.node, invoked: statement.invoked });
+        let doubts = self.doubts.iter().copied().chain(waiting).collect();
+        Self { statements, doubts, tokens_grow: self.tokens_grow }
+    }
+
+    fn search(mut self) -> Verdict {
         self.statements.sort_by_key(|statement| (statement.invoked, statement.completed));
         let granted = self.statements.iter().filter_map(|statement| match statement.said {
             Said::Granted { token, .. } => Some(token),
             _ => None,
         });
-        let search = Search { tokens: granted.collect(), testimony: self };
+        let search = Search { tokens: granted.collect(), testimony: &self };
         search.run()
     }
 }
