@@ -22,8 +22,8 @@ fn a_free_lock_is_granted_within_two_round_trips_and_is_anothers_when_it_is_rele
     let op = release(&mut net, one, grant.token);
     assert_eq!(holds(&net, one), None, "from when it was asked");
     assert_eq!(end(&mut net, one, op), Ok(LockDone::Released));
-    let next = get(&mut net, other, trying());
-    assert!(next.token > grant.token);
+    let second = get(&mut net, other, trying());
+    assert!(second.token > grant.token);
     assert!(lost(&net, one).is_empty());
 }
 

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::context::Context;
 use crate::election::{Contest, Term, Voter};
 use crate::identity::Address;
-use crate::lock::pool::{Pool, is_live, is_over};
+use crate::lock::pool::{Pool, is_alive, is_live, is_over};
 use crate::lock::recovery::Gathering;
 use crate::lock::session::Session;
 use crate::lock::shelf::{Hold, Placed, Record};
@@ -161,6 +161,7 @@ impl Pool {
         voters.rotate_left(place.unwrap_or(0));
         let is_settled = !voters.is_empty();
         voters.retain(|&voter| voter != self.me && is_live(cx, voter));
+        voters.sort_by_key(|voter| !is_alive(cx, *voter));
         let own = usize::from(place.is_some());
         let needed = if is_settled { self.config.replicas - own } else { usize::MAX };
         if office.replicas == voters && office.needed == needed {

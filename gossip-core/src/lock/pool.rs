@@ -279,19 +279,28 @@ impl Pool {
     }
 }
 
-/// Whether this life of a node goes on, as far as known.
-pub(super) fn is_live<A: Address>(cx: &Context<A>, life: Voter) -> bool {
-    cx.table.find(life.id).is_some_and(|slot| {
-        let member = cx.table.member(slot);
-        member.incarnation.epoch == life.epoch && member.state.is_live()
-    })
+/// How this life of a node is, if it is known and not followed by another.
+fn state<A: Address>(cx: &Context<A>, life: Voter) -> Option<MemberState> {
+    let member = cx.table.member(cx.table.find(life.id)?);
+    (member.incarnation.epoch == life.epoch).then_some(member.state)
 }
 
-/// Whether this life of a node thinks of nothing any more, or only as long as it is cut off, where that is `enough`.
+/// Whether this life of a node goes on, as far as known.
+pub(super) fn is_live<A: Address>(cx: &Context<A>, life: Voter) -> bool {
+    state(cx, life).is_some_and(MemberState::is_live)
+}
+
+/// The same, without a doubt.
+pub(super) fn is_alive<A: Address>(cx: &Context<A>, life: Voter) -> bool {
+    state(cx, life) == Some(MemberState::Alive)
+}
+
+/// Whether this life of a node thinks of nothing any more, or only as long as it is cut off, where that is enough.
 pub(super) fn is_over<A: Address>(cx: &Context<A>, life: Voter, death_is_enough: bool) -> bool {
-    cx.table.find(life.id).is_some_and(|slot| {
-        let member = cx.table.member(slot);
-        let has_left = matches!(member.state, MemberState::Leaving | MemberState::Removed);
-        member.incarnation.epoch > life.epoch || has_left || death_is_enough && member.state == MemberState::Dead
-    })
+    match state(cx, life) {
+        Some(MemberState::Leaving | MemberState::Removed) => true,
+        Some(MemberState::Dead) => death_is_enough,
+        Some(_) => false,
+        None => cx.table.find(life.id).is_some_and(|slot| cx.table.member(slot).incarnation.epoch > life.epoch),
+    }
 }

@@ -75,7 +75,8 @@ impl Pool {
         }
         let waiter = desk.queue.iter_mut().find(|waiter| waiter.owner == owner)?;
         (waiter.stamp, waiter.heard) = (waiter.stamp.max(stamp), now);
-        Some(Delay::Held)
+        let is_held = self.shelf.find(key).is_some_and(|record| record.is_held());
+        Some(if is_held { Delay::Held } else { Delay::Replicas })
     }
 
     fn acquire<A: Address>(&mut self, cx: &mut Context<A>, waiter: Waiter, waits: bool, key: &Arc<str>) {

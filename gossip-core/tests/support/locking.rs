@@ -1,10 +1,11 @@
 //! Clusters whose nodes hold an election and a pool of locks.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use gossip_core::{
-    Config, ElectionConfig, Grant, Instant, LockConfig, LockDone, LockError, LockNews, LockOp, LockRequest, LockStatus,
-    LockToken, Node,
+    Config, Delay, ElectionConfig, Grant, Instant, LockConfig, LockDone, LockError, LockNews, LockOp, LockRequest,
+    LockStatus, LockToken, Node,
 };
 
 use super::{Addr, Net, secs};
@@ -126,4 +127,31 @@ pub(crate) fn lost(net: &Net, who: Addr) -> Vec<LockToken> {
         _ => None,
     };
     net.hosts[who].locks.iter().filter_map(|(_, news)| token(news)).collect()
+}
+
+/// How an operation failed that waited too long.
+pub(crate) fn late(delay: Delay) -> Result<LockDone, LockError> {
+    Err(LockError::Timeout { delay })
+}
+
+thread_local! {
+    static CUT: Cell<Option<Addr>> = const { Cell::new(None) };
+}
+
+/// Cuts a node off from all others, or nobody.
+pub(crate) fn cut(net: &mut Net, who: Option<Addr>) {
+    CUT.set(who);
+    net.reaches = |from, to| CUT.get().is_none_or(|cut| (from == cut) == (to == cut));
+}
+
+/// Runs until another node than these leads.
+pub(crate) fn next_leader(net: &mut Net, besides: &[Addr]) -> Addr {
+    let is_other = |who: &Addr| !besides.contains(who);
+    net.run_until(secs(30), |net| leader(net).as_ref().is_some_and(is_other)).expect("another one leads");
+    leader(net).expect("there is one")
+}
+
+/// Who thinks that it holds the lock.
+pub(crate) fn holders(net: &Net) -> Vec<Addr> {
+    (0..net.hosts.len()).filter(|&who| holds(net, who).is_some()).collect()
 }
