@@ -20,7 +20,7 @@ pub(crate) mod twins;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use gossip_core::{Event, Stats};
+use gossip_core::{ElectionChange, Event, Stats};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
@@ -296,7 +296,12 @@ impl Oracles {
             Event::JoinAccepted { address, .. } | Event::JoinFailed { address, .. } => {
                 self.answers.answered(host, *address);
             }
-            Event::Election { .. } => self.leaders.event(facts, host, event),
+            Event::Election { change, .. } => {
+                if let ElectionChange::BecameLeader { .. } = change {
+                    self.locks.led(facts.now);
+                }
+                self.leaders.event(facts, host, event);
+            }
             _ => {}
         }
     }

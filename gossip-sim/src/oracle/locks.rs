@@ -77,6 +77,8 @@ pub(crate) struct Locks {
     stories: BTreeMap<u32, Story>,
     /// All tokens, and to which machine they were granted.
     tokens: BTreeMap<Mark, u32>,
+    /// When there were new leaders.
+    recoveries: Vec<u64>,
     /// Starts may lie before what they follow.
     pub(crate) clocks_were_wrong: bool,
     /// When somebody came to believe a machine's node dead last.
@@ -134,6 +136,11 @@ impl Locks {
             self.dead.insert(subject.host, facts.now);
             self.grants.holder_died(facts.now, subject.host, &mut self.stories);
         }
+    }
+
+    /// There is a new leader, which gathers what was granted before.
+    pub(crate) fn led(&mut self, now: u64) {
+        self.recoveries.push(now);
     }
 
     /// Somebody takes a machine's node for dead at this moment.
@@ -263,7 +270,8 @@ impl Locks {
         let statement = story.granted(now, host, open.invoked, token, until_world);
         let died = self.dead.get(&host).is_some_and(|&at| at >= open.invoked);
         if died {
-            story.ends(statement, now);
+            // It may have been taken back before it was told.
+            story.ends(statement, open.invoked);
         }
         let told = Told { now, host, token, until, clock };
         self.grants.add(Held::new(&told, open.key, statement, open.invoked));
@@ -378,7 +386,7 @@ impl Locks {
         }
         for (key, story) in &self.stories {
             self.counts.statements += story.len() as u64;
-            match story.judge(&self.grants, self.rules.failures, !self.clocks_were_wrong) {
+            match story.judge(&self.grants, self.rules.failures, &self.recoveries, !self.clocks_were_wrong) {
                 model::Verdict::Explained => {}
                 model::Verdict::Open => self.counts.unjudged += 1,
                 model::Verdict::Contradiction(why) => {

@@ -4,7 +4,7 @@
 //! tried, and no situation is looked at twice. A grant may end without a word of anybody once nobody has to count on it. Whoever asked
 //! for the lock and was not told what became of it may have it in between, at any time, as may whoever is told of it later.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{self, Display};
 use std::hash::Hash;
 
@@ -61,6 +61,8 @@ pub(crate) struct Doubt {
 pub(crate) struct Testimony<T> {
     pub(crate) statements: Vec<Statement<T>>,
     pub(crate) doubts: Vec<Doubt>,
+    /// When there were new leaders, in order. What they gather may be an old grant that others than its holder took for longer.
+    pub(crate) recoveries: Vec<u64>,
     /// Tokens of later grants have to be greater.
     pub(crate) tokens_grow: bool,
 }
@@ -166,7 +168,8 @@ struct Choice {
 
 struct Search<'a, T> {
     testimony: &'a Testimony<T>,
-    tokens: BTreeSet<T>,
+    /// When each token was asked for.
+    tokens: BTreeMap<T, u64>,
 }
 
 impl<T: Copy + Ord + Hash + Display> Testimony<T> {
@@ -187,13 +190,13 @@ impl<T: Copy + Ord + Hash + Display> Testimony<T> {
         let waiting = later.iter().filter(|statement| statement.said.is_grant());
         let waiting = waiting.map(|statement| Doubt { node: statement.node, invoked: statement.invoked });
         let doubts = self.doubts.iter().copied().chain(waiting).collect();
-        Self { statements, doubts, tokens_grow: self.tokens_grow }
+        Self { statements, doubts, recoveries: self.recoveries.clone(), tokens_grow: self.tokens_grow }
     }
 
     fn search(mut self) -> Verdict {
         self.statements.sort_by_key(|statement| (statement.invoked, statement.completed));
         let granted = self.statements.iter().filter_map(|statement| match statement.said {
-            Said::Granted { token, .. } => Some(token),
+            Said::Granted { token, .. } => Some((token, statement.invoked)),
             _ => None,
         });
         let search = Search { tokens: granted.collect(), testimony: &self };
@@ -276,8 +279,11 @@ impl<T: Copy + Ord + Hash + Display> Search<'_, T> {
                 if held(token).is_some() {
                     return Some(lock);
                 }
-                let is_unknown = !self.tokens.contains(&token) && self.may_be_taken(Some(node), index, choice);
-                (may_be_loose && is_unknown).then_some(loose)
+                let may_be = match self.tokens.get(&token) {
+                    Some(&since) => self.recovers(since, choice.bound),
+                    None => self.may_be_taken(Some(node), index, choice),
+                };
+                (may_be_loose && may_be).then_some(loose)
             }
         }
     }
@@ -290,7 +296,14 @@ impl<T: Copy + Ord + Hash + Display> Search<'_, T> {
             index != without && statement.said.is_grant() && is_right(statement.node)
         };
         let is_doubtful = |doubt: &Doubt| doubt.invoked <= choice.bound && is_right(doubt.node);
-        choice.open.iter().any(waits) || self.testimony.doubts.iter().any(is_doubtful)
+        let first = self.tokens.values().min();
+        let is_gathered = || first.is_some_and(|&since| self.recovers(since, choice.bound));
+        choice.open.iter().any(waits) || self.testimony.doubts.iter().any(is_doubtful) || by.is_none() && is_gathered()
+    }
+
+    /// Whether there was a new leader between two moments.
+    fn recovers(&self, since: u64, until: u64) -> bool {
+        self.testimony.recoveries.iter().any(|at| (since..=until).contains(at))
     }
 
     fn contradiction(&self, placed: Placed, lock: Lock<T>) -> String {

@@ -83,13 +83,14 @@ impl Story {
             .map(|&(_, other, at)| (other, at))
     }
 
-    pub(super) fn judge(&self, grants: &Grants, failures: usize, tokens_grow: bool) -> Verdict {
+    pub(super) fn judge(&self, grants: &Grants, failures: usize, recoveries: &[u64], tokens_grow: bool) -> Verdict {
         let mut statements = self.statements.clone();
         for statement in &mut statements {
             if let Said::Granted { trust, .. } | Said::Extended { trust, .. } = &mut statement.said {
                 trust.lost = grants.forgotten(statement.invoked, failures);
             }
         }
-        Testimony { statements, doubts: self.doubts.clone(), tokens_grow }.judge()
+        let recoveries = recoveries.to_vec();
+        Testimony { statements, doubts: self.doubts.clone(), recoveries, tokens_grow }.judge()
     }
 }

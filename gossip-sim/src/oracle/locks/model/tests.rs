@@ -5,6 +5,7 @@ use super::*;
 struct Tale {
     statements: Vec<Statement<u32>>,
     doubts: Vec<Doubt>,
+    recoveries: Vec<u64>,
 }
 
 const SECOND: u64 = 1_000_000;
@@ -34,9 +35,14 @@ impl Tale {
         self
     }
 
+    fn recovers(mut self, at: u64) -> Self {
+        self.recoveries.push(at * SECOND);
+        self
+    }
+
     fn judge(&self) -> Verdict {
         let (statements, doubts) = (self.statements.clone(), self.doubts.clone());
-        Testimony { statements, doubts, tokens_grow: true }.judge()
+        Testimony { statements, doubts, recoveries: self.recoveries.clone(), tokens_grow: true }.judge()
     }
 
     fn holds(&self) {
@@ -172,11 +178,36 @@ fn who_has_it_is_not_said_of_a_former_holder() {
 }
 
 #[test]
+fn a_new_leader_may_have_heard_of_a_former_holder_alone() {
+    let tale = |holder, at| {
+        Tale::default().says(1, 0, 1, granted(1, until(4))).says(2, 5, 6, granted(2, until(9))).recovers(at).says(
+            3,
+            10,
+            11,
+            Said::Status { holder: Some((1, holder)) },
+        )
+    };
+    tale(1, 8).holds();
+    tale(1, 12).fails();
+    tale(3, 8).fails();
+    // Not while somebody has to have it.
+    Tale::default()
+        .says(1, 0, 1, granted(1, until(4)))
+        .says(2, 5, 6, granted(2, until(19)))
+        .recovers(8)
+        .says(3, 10, 11, Said::Status { holder: Some((1, 1)) })
+        .fails();
+}
+
+#[test]
 fn later_grants_have_greater_tokens() {
     let tale = Tale::default().says(1, 0, 1, granted(2, until(4))).says(2, 5, 6, granted(1, until(9)));
     tale.fails();
     let (statements, doubts) = (tale.statements, tale.doubts);
-    assert_eq!(Testimony { statements, doubts, tokens_grow: false }.judge(), Verdict::Explained);
+    assert_eq!(
+        Testimony { statements, doubts, recoveries: Vec::new(), tokens_grow: false }.judge(),
+        Verdict::Explained
+    );
     // At the same time the tokens say who was first, and so who has it.
     let both = |ends| Tale::default().says(1, 0, 9, granted(2, until(30))).says(2, 0, 4, given_up(1, until(30), ends));
     both(10).fails();
