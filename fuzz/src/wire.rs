@@ -4,6 +4,7 @@
 
 mod ballot;
 mod field;
+mod lock;
 mod member;
 mod message;
 mod store;
@@ -15,6 +16,7 @@ use siphasher::sip::SipHasher24;
 
 pub(crate) use ballot::Ballot;
 pub(crate) use field::{Epoch, Field, Id, Many, Place, Rest};
+pub(crate) use lock::Lock;
 pub(crate) use member::{Claim, Delta, Entry, Incarnation, State, Value};
 pub(crate) use message::Message;
 pub(crate) use store::{StoreRoot, StoreSync};

@@ -109,6 +109,25 @@ fn a_release_that_the_former_leader_took_is_a_release_to_the_next() {
     get(&mut net, (first + 2) % 5, LockRequest { patience: secs(2), ..waiting() });
 }
 
+/// Its clock may have leapt, and others' have not.
+#[test]
+fn a_leader_that_stood_still_takes_locks_back_later_by_that_time() {
+    let (mut net, first) = locking(3, &LockConfig { free_dead: false, ..remembered_by(2) });
+    let one = (first + 1) % 3;
+    get(&mut net, one, LockRequest { ttl: secs(4), ..waiting() });
+    let full = Duration::from_micros(4_518_002);
+    assert_eq!(status(&mut net, first).holder.map(|it| it.left), Some(full - net.latency * 3));
+    let (now, still) = (net.now, Duration::from_millis(1_500));
+    net.pause(first);
+    net.run(still);
+    net.resume(first);
+    let left = status(&mut net, first).holder.expect("it is held").left;
+    let ends = net.now.saturating_since(now) + left;
+    // A look at the clock is due sixteen times within the shortest time to live.
+    let put_off = ends.saturating_sub(full);
+    assert!((still - secs(1) / 8..=still).contains(&put_off), "{put_off:?}");
+}
+
 #[test]
 fn tokens_grow_over_terms() {
     let (mut net, _) = locking(3, &remembered_by(2));

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gossip_core::{
-    BroadcastOptions, Config, Delivery, DropReason, ElectionConfig, Epoch, Identity, Instant, Key, KeyRing,
-    MessageType, Node, NodeId, Reliability, StoreConfig, Value,
+    BroadcastOptions, Config, Delivery, DropReason, ElectionConfig, Epoch, Identity, Instant, Key, KeyRing, LockConfig,
+    LockRequest, MessageType, Node, NodeId, Reliability, StoreConfig, Value,
 };
 
 /// Name in the document, sender, and kind of the first message.
@@ -153,6 +153,28 @@ fn written_ballots() -> [(&'static str, Vec<u8>); 2] {
     [("canvass", ballot(asker)), ("would", ballot(1 - asker))]
 }
 
+/// One leads, and asks what the other remembers; that one then acquires a lock.
+fn written_locks() -> [(&'static str, Vec<u8>); 4] {
+    let mut pair = Pair::new();
+    pair.nodes[1].join(pair.now, address(0)).unwrap();
+    pair.settle();
+    pair.run(Duration::from_secs(5));
+    for node in &mut pair.nodes {
+        node.enter_election(pair.now, "chief", ElectionConfig::new(2)).unwrap();
+        node.open_locks(pair.now, "jobs", LockConfig::new("chief")).unwrap();
+    }
+    pair.run(Duration::from_secs(5));
+    let leader = usize::from(pair.nodes[1].leads(pair.now, "chief").is_some());
+    let fetch = pair.seen.remove(&(leader, 26)).expect("the leader asked what is remembered");
+    let known = pair.seen.remove(&(1 - leader, 26)).expect("the other answered");
+    let request =
+        LockRequest { ttl: Duration::from_secs(10), patience: Duration::from_secs(5), waits: true, keeps: false };
+    pair.nodes[1 - leader].acquire_lock(pair.now, "jobs", "nightly", request).unwrap();
+    pair.settle();
+    let lock = |host: usize| pair.seen.get(&(host, 26)).cloned().expect("both said something");
+    [("lock-fetch", fetch), ("lock-known", known), ("lock-ask", lock(1 - leader)), ("lock-store", lock(leader))]
+}
+
 /// Both open a store and write to it so many keys each, of which no copy arrives, until they have compared.
 fn compared(keys: usize) -> Pair {
     let mut pair = Pair::new();
@@ -197,8 +219,12 @@ fn documented(name: &str) -> Vec<u8> {
 
 #[test]
 fn the_document_shows_what_nodes_write() {
-    for (name, packet) in
-        written().into_iter().chain(written_messages()).chain(written_ballots()).chain(written_stores())
+    for (name, packet) in written()
+        .into_iter()
+        .chain(written_messages())
+        .chain(written_ballots())
+        .chain(written_locks())
+        .chain(written_stores())
     {
         assert_eq!(packet, documented(name), "{name} is now {packet:02x?}");
     }

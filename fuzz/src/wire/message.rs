@@ -3,7 +3,7 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 use super::field::record;
-use super::{Ballot, Claim, Delta, Epoch, Field, Id, Incarnation, Many, Place, Rest, StoreRoot, StoreSync};
+use super::{Ballot, Claim, Delta, Epoch, Field, Id, Incarnation, Lock, Many, Place, Rest, StoreRoot, StoreSync};
 
 /// The last four bytes of an id; of likely ones that is their number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -150,6 +150,7 @@ kinds! {
     23 Baseline(Many<Run>),
     24 Compare(Compare),
     25 Ballot(Ballot),
+    26 Lock(Lock),
     32 StoreRoot(StoreRoot),
     33 StoreSync(StoreSync),
 }
@@ -190,6 +191,7 @@ impl Message {
             Self::Difference(difference) => difference.wanted.is_empty() || are_buckets(difference.wanted.len() * 8),
             Self::Copy(copy) => copy.is_valid(),
             Self::Ballot(ballot) => ballot.is_valid(),
+            Self::Lock(lock) => lock.is_valid(),
             Self::StoreSync(sync) => sync.is_valid(),
             _ => true,
         }

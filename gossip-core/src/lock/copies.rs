@@ -17,6 +17,9 @@ use crate::wire::{HEADER, Records, Say, counts};
 /// A record that is not confirmed is sent again after this time, and then less and less often.
 const FIRST_WAIT: Duration = Duration::from_millis(40);
 
+/// The same for many at once, which take longer.
+const WAIT_FOR_MANY: Duration = Duration::from_millis(500);
+
 /// Most records that are sent again in one step.
 const MOST_AT_ONCE: usize = 2_048;
 
@@ -38,8 +41,9 @@ impl Pool {
         // One more than needed, so that one lost datagram delays nothing.
         let targets = office.needed.saturating_add(usize::from(office.needed > 0)).min(office.replicas.len());
         let (term, to) = (office.term, office.replicas[..targets].to_vec());
+        let wait = if keys.len() > FEW { WAIT_FOR_MANY } else { FIRST_WAIT };
         for key in &keys {
-            office.plan(key, Some(cx.now + FIRST_WAIT));
+            office.plan(key, Some(cx.now + wait));
         }
         self.send_records(cx, term, &to, &keys);
         for key in &keys {
@@ -110,7 +114,7 @@ impl Pool {
         if known.is_some_and(|known| known.edition >= edition) {
             return true;
         }
-        let left = Duration::from_micros(left).min(self.clock.full(self.config.max_ttl) * 2);
+        let left = Duration::from_micros(left).min(self.remembers_free());
         let record = Record { edition, hold, until: now + left };
         !matches!(self.shelf.put(&Arc::from(key), record, limit), Placed::No)
     }

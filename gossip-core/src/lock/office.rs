@@ -231,7 +231,7 @@ impl Pool {
 
     /// Writes that a lock is free.
     pub(super) fn write_free(&mut self, now: Instant, key: &Arc<str>, by: Owner) {
-        let until = now + self.clock.full(self.config.max_ttl) * 2;
+        let until = now + self.remembers_free();
         self.write(key, until, |_| Hold::Free { by });
     }
 

@@ -11,7 +11,7 @@ use crate::identity::Address;
 use crate::lock::client::Client;
 use crate::lock::office::Office;
 use crate::lock::settings::Clock;
-use crate::lock::shelf::Shelf;
+use crate::lock::shelf::{Hold, Record, Shelf};
 use crate::lock::{LockConfig, LockError, LockNews};
 use crate::membership::MemberState;
 use crate::outbox::{Pending, Recipients, one};
@@ -80,6 +80,11 @@ impl Pool {
         pool.look(cx, contest);
         pool.finish(cx, contest);
         pool
+    }
+
+    /// For how long it is remembered that a lock is free: longer than any grant before that may be.
+    pub(super) fn remembers_free(&self) -> Duration {
+        self.clock.full(self.config.max_ttl) * 2
     }
 
     pub(super) fn check_key(&self, key: &str) -> Result<(), LockError> {
@@ -249,7 +254,12 @@ impl Pool {
     }
 
     fn expire_records<A: Address>(&mut self, cx: &mut Context<A>) {
-        while let Some((key, _)) = self.shelf.expire(cx.now) {
+        while let Some((key, record)) = self.shelf.expire(cx.now) {
+            if let Hold::Held { owner, .. } = record.hold {
+                // Others may remember a grant before this one for longer.
+                let ended = Record { hold: Hold::Free { by: owner }, until: cx.now + self.remembers_free(), ..record };
+                self.shelf.put(&key, ended, self.config.most_records());
+            }
             self.note_ended(cx, &key);
         }
     }

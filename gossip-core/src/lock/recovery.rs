@@ -135,7 +135,8 @@ impl Pool {
         let Some(office) = self.office.as_mut().filter(|office| office.term == term) else { return };
         let Some(page) = office.gathering.as_mut().and_then(|gathering| gathering.pages.get_mut(&from)) else { return };
         let last = records.iter().last();
-        if page.is_whole || page.after != after || more && last.is_none() {
+        let goes_on = last.is_some_and(|last| last.key > after);
+        if page.is_whole || page.after != after || more && !goes_on {
             return;
         }
         page.is_whole = !more;

@@ -68,3 +68,24 @@ impl Session {
         self.progress.remove(&op);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_is_kept_up_to_a_limit_and_what_is_under_way_always() {
+        let mut session = Session::default();
+        session.open(1);
+        for op in 2..2 * MOST_KEPT as u64 {
+            session.open(op);
+            session.close(op, op, Answer::Released);
+        }
+        assert!(matches!(session.find(1), Some(Progress::Open)));
+        assert!(session.find(2).is_none());
+        assert_eq!(session.len(), MOST_KEPT + 1);
+        session.raise(2 * MOST_KEPT as u64 - 1);
+        assert!(session.is_over(1) && session.find(1).is_none());
+        assert_eq!(session.len(), 1);
+    }
+}

@@ -164,3 +164,55 @@ impl Shelf {
         if is_held { &mut self.held } else { &mut self.free }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::election::Term;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_micros(seconds * 1_000_000)
+    }
+
+    fn record(count: u64, is_held: bool, until: u64) -> Record {
+        let edition = Token { term: Term::ZERO, count };
+        let owner = Owner { life: Term::ZERO.candidate, op: count };
+        let hold = if is_held { Hold::Held { owner, token: edition } } else { Hold::Free { by: owner } };
+        Record { edition, hold, until: at(until) }
+    }
+
+    fn put(shelf: &mut Shelf, key: &str, record: Record) -> Placed {
+        shelf.put(&Arc::from(key), record, 3)
+    }
+
+    #[test]
+    fn records_end_in_order_and_later_when_they_are_put_off() {
+        let mut shelf = Shelf::default();
+        put(&mut shelf, "a", record(1, true, 30));
+        put(&mut shelf, "b", record(2, false, 10));
+        shelf.postpone(Duration::from_secs(5));
+        put(&mut shelf, "c", record(3, true, 20));
+        assert_eq!(shelf.find("b").map(|it| it.until), Some(at(15)));
+        assert_eq!(shelf.find("c").map(|it| it.until), Some(at(20)), "what came after that is as it was said");
+        assert_eq!((shelf.due(), shelf.held_count()), (Some(at(15)), 2));
+        assert!(shelf.expire(at(14)).is_none());
+        let ended: Vec<Arc<str>> = core::iter::from_fn(|| shelf.expire(at(35)).map(|(key, _)| key)).collect();
+        assert_eq!(ended, [Arc::from("c"), Arc::from("a"), Arc::from("b")]);
+        assert!(shelf.is_empty() && shelf.due().is_none());
+    }
+
+    #[test]
+    fn records_of_free_locks_give_way_and_those_of_held_ones_do_not() {
+        let mut shelf = Shelf::default();
+        put(&mut shelf, "a", record(1, true, 10));
+        put(&mut shelf, "b", record(2, false, 30));
+        put(&mut shelf, "c", record(3, false, 20));
+        assert!(matches!(put(&mut shelf, "d", record(4, true, 40)), Placed::Instead(key) if *key == *"c"));
+        assert!(matches!(put(&mut shelf, "e", record(5, false, 40)), Placed::Instead(key) if *key == *"b"));
+        assert!(matches!(put(&mut shelf, "e", record(6, true, 40)), Placed::Yes), "it has its place");
+        assert!(matches!(put(&mut shelf, "f", record(7, true, 40)), Placed::No));
+        assert!(shelf.find("a").is_some() && shelf.find("f").is_none());
+    }
+}
