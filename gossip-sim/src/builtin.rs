@@ -3,7 +3,7 @@
 use crate::scenario::Scenario;
 
 /// Name and text of each.
-const FILES: [(&str, &str); 41] = [
+const FILES: [(&str, &str); 43] = [
     ("idle", include_str!("../scenarios/idle.toml")),
     ("join-storm", include_str!("../scenarios/join-storm.toml")),
     ("rolling-restart", include_str!("../scenarios/rolling-restart.toml")),
@@ -44,6 +44,8 @@ const FILES: [(&str, &str); 41] = [
     ("election", include_str!("../scenarios/election.toml")),
     ("kv", include_str!("../scenarios/kv.toml")),
     ("kv-forget", include_str!("../scenarios/kv-forget.toml")),
+    ("lock", include_str!("../scenarios/lock.toml")),
+    ("coordination", include_str!("../scenarios/coordination.toml")),
     ("chaos", include_str!("../scenarios/chaos.toml")),
 ];
 

@@ -9,6 +9,7 @@ pub(crate) mod claims;
 pub(crate) mod harmless;
 pub(crate) mod leaders;
 pub(crate) mod leavers;
+pub(crate) mod locks;
 pub(crate) mod requests;
 pub(crate) mod resurrection;
 pub(crate) mod self_dead;
@@ -19,7 +20,7 @@ pub(crate) mod twins;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use gossip_core::{Event, Stats};
+use gossip_core::{ElectionChange, Event, Stats};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Facts;
@@ -81,6 +82,16 @@ pub enum Oracle {
     Deleted,
     /// The timestamp of a write is not later than all that its writer knew.
     Stamps,
+    /// Two nodes held one lock at one moment.
+    Exclusion,
+    /// A later grant of a lock has a smaller token, or the same.
+    Tokens,
+    /// A grant was lost that a node could count on.
+    LostGrant,
+    /// What nodes were told of a lock cannot be explained.
+    LockHistory,
+    /// An operation on a lock did not end, or whoever waited for a lock did not get it in the end.
+    Served,
     /// The user's own application or check.
     Application,
     /// A node panicked.
@@ -115,6 +126,11 @@ impl Oracle {
             Self::LostWrite => "lost-write",
             Self::Deleted => "deleted",
             Self::Stamps => "stamps",
+            Self::Exclusion => "exclusion",
+            Self::Tokens => "tokens",
+            Self::LostGrant => "lost-grant",
+            Self::LockHistory => "lock-history",
+            Self::Served => "served",
             Self::Application => "application",
             Self::Panic => "panic",
         }
@@ -191,6 +207,7 @@ pub(crate) struct Oracles {
     pub(crate) harmless: harmless::Harmless,
     pub(crate) leaders: leaders::Leaders,
     pub(crate) stores: stores::Stores,
+    pub(crate) locks: locks::Locks,
 }
 
 impl Oracles {
@@ -210,6 +227,7 @@ impl Oracles {
             harmless: harmless::Harmless::default(),
             leaders: leaders::Leaders::default(),
             stores: stores::Stores::default(),
+            locks: locks::Locks::default(),
         }
     }
 
@@ -245,6 +263,7 @@ impl Oracles {
         self.requests.stopped(host);
         self.leaders.stopped(host);
         self.stores.stopped(host);
+        self.locks.stopped(host);
     }
 
     fn forget(&mut self, host: u32) {
@@ -272,13 +291,19 @@ impl Oracles {
                 self.self_dead.note(facts, host, change);
                 self.findings.extend(accuracy::check(facts, host, change));
                 self.findings.extend(leavers::check(facts, host, change));
+                self.locks.believed(facts, change);
             }
             Event::JoinAccepted { address, .. } | Event::JoinFailed { address, .. } => {
                 self.answers.answered(host, *address);
             }
             // From here until it has its id back it says nothing.
             Event::IdConflict { quiet: true, .. } | Event::IdRegained => facts.hardship.strike(facts.now, host),
-            Event::Election { .. } => self.leaders.event(facts, host, event),
+            Event::Election { change, .. } => {
+                if let ElectionChange::BecameLeader { .. } = change {
+                    self.locks.led(facts.now);
+                }
+                self.leaders.event(facts, host, event);
+            }
             _ => {}
         }
     }
@@ -294,6 +319,7 @@ impl Oracles {
             &mut self.harmless.findings,
             &mut self.leaders.findings,
             &mut self.stores.findings,
+            &mut self.locks.findings,
         ];
         if parts.iter().all(|part| part.is_empty()) {
             return;

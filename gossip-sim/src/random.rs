@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     Outsiders,
     /// What is written to stores.
     Stores,
+    /// What is done with locks.
+    Locks,
 }
 
 /// A probability, as the share of 2^64 below which a random number counts as a hit.

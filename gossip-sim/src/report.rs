@@ -14,6 +14,7 @@ use crate::metrics::{Crash, NodeTraffic, Sample, StateChange};
 use crate::oracle::Failure;
 use crate::oracle::agreement::Verdict;
 use crate::oracle::harmless::Outsiders;
+use crate::oracle::locks::Counts as LockCounts;
 use crate::world::World;
 
 /// Percentiles of a number of times, in milliseconds; all are zero, and `null` in JSON, where there are no times.
@@ -131,6 +132,9 @@ pub struct Report {
     /// What outsiders sent; `None` if there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outsiders: Option<Outsiders>,
+    /// What became of operations on locks; `None` if there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locks: Option<LockCounts>,
     /// The rules that were broken.
     pub oracle_failures: Vec<Failure>,
     /// There was an application.
@@ -219,6 +223,7 @@ impl Report {
             dead_all_ms: Percentiles::of(&metrics.detections.dead_all),
             messages,
             outsiders: world.has_outsiders().then(|| world.oracles.harmless.tally.clone()),
+            locks: world.scenario.locks.is_some().then(|| world.oracles.locks.counts.clone()),
             oracle_failures: world.oracles.failures().to_vec(),
             has_app: world.has_app(),
             faults: world.scenario.fault.iter().map(fault_span).collect(),
@@ -325,6 +330,9 @@ impl fmt::Display for Report {
                 "  outsiders: {packets} packets, {bytes} bytes; answered by {answers} packets, {answer_bytes} bytes"
             )?;
             outsiders.dropped.iter().try_for_each(|(reason, count)| writeln!(f, "    dropped as {reason}: {count}"))?;
+        }
+        if let Some(locks) = &self.locks {
+            writeln!(f, "  locks: {locks}")?;
         }
         match self.oracle_failures.len() {
             0 => writeln!(f, "  all oracles are content"),

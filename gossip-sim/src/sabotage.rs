@@ -83,6 +83,16 @@ pub enum Bug {
     LoadsOldSnapshots,
     /// The node says that all its writes are the same one.
     RepeatsStamps,
+    /// The node acts for ever as if it held a lock once it did.
+    KeepsLocks,
+    /// The node says that all its grants have the token of the first.
+    RepeatsTokens,
+    /// The node gives back what it was granted, without knowing of it.
+    DropsLocks,
+    /// The node says that nobody has a lock.
+    HidesHolders,
+    /// The node does not say that it was granted a lock.
+    SwallowsGrants,
     /// The node panics.
     Panics,
 }

@@ -22,6 +22,7 @@ use crate::election::Election;
 use crate::fault::{Action, Fault};
 use crate::keys;
 use crate::link::{Latency, Link};
+use crate::lock::Locks;
 use crate::partition::NodeSet;
 use crate::sabotage::Sabotage;
 use crate::store::Store;
@@ -75,6 +76,9 @@ pub struct Scenario {
     /// A key-value store that they share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<Store>,
+    /// Locks that they share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locks: Option<Locks>,
     /// Faults drawn at random from the seed, besides those listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chaos: Option<Chaos>,
@@ -127,6 +131,7 @@ impl Default for Scenario {
             tags: BTreeMap::new(),
             election: None,
             store: None,
+            locks: None,
             chaos: None,
             settle: None,
             sabotage: None,

@@ -104,6 +104,7 @@ impl Simulation {
         guarded(&mut world, |world| world.run_to_the_end(&self.invariants));
         guarded(&mut world, |world| {
             if !world.oracles.is_full() {
+                world.judge_locks();
                 world.check_agreement(true);
                 world.compare_at_the_end();
             }
@@ -141,7 +142,8 @@ impl std::fmt::Debug for Simulation {
 
 impl World {
     fn run_to_the_end(&mut self, invariants: &[Check]) {
-        let work_ends = self.workload_ends().max(self.scenario.traffic_ends()).max(self.writes_end());
+        let work_ends =
+            self.workload_ends().max(self.scenario.traffic_ends()).max(self.writes_end()).max(self.doings_end());
         let end = self.scenario.duration.as_micros().max(self.faults_end()).max(work_ends);
         if invariants.is_empty() {
             self.run_for(Span::micros(end));
@@ -154,10 +156,10 @@ impl World {
         }
     }
 
-    /// Whether the nodes may still come to agree or find a leader, or messages arrive.
+    /// Whether the nodes may still come to agree, find a leader or get locks, or messages arrive.
     fn is_unfinished(&self) -> bool {
         let is_open = self.oracles.agreement.is_open(&self.facts, self.last_change());
-        is_open || self.awaits_messages() || self.awaits_leader() || self.awaits_stores()
+        is_open || self.awaits_messages() || self.awaits_leader() || self.awaits_stores() || self.awaits_locks()
     }
 
     fn call(&mut self, checks: &[Check]) {

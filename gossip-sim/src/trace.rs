@@ -25,6 +25,7 @@ pub(crate) const MESSAGE: u8 = 10;
 pub(crate) const FAULT: u8 = 11;
 pub(crate) const STARTED: u8 = 12;
 pub(crate) const DELIVERED: u8 = 13;
+pub(crate) const LOCK: u8 = 14;
 
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 

@@ -6,6 +6,7 @@ mod deliveries;
 mod hand;
 mod keys;
 mod lead;
+mod lock;
 mod mirror;
 mod outsider;
 mod preload;
@@ -38,6 +39,7 @@ use crate::stream::Connections;
 use crate::trace::Trace;
 use crate::traffic::Entry;
 
+use lock::Doings;
 pub(crate) use send::Echoes;
 use store::Writes;
 use traffic::Traffic;
@@ -135,6 +137,8 @@ pub(crate) enum What {
     },
     /// The next write to the store.
     Write,
+    /// The next operation on a lock.
+    Grasp,
     /// An answer that was put off.
     Answer {
         number: u64,
@@ -177,6 +181,7 @@ pub struct World {
     factory: Option<AppFactory>,
     traffic: Traffic,
     writes: Writes,
+    doings: Doings,
     outsiders: Outsiders,
     /// The same without outsiders, to compare with.
     mirror: Option<Box<Self>>,
@@ -232,6 +237,7 @@ impl World {
             factory,
             traffic: Traffic::new(seed),
             writes: Writes::new(seed),
+            doings: Doings::new(seed),
             outsiders: Outsiders::new(seed),
             mirror: None,
             is_mirror: false,
@@ -264,6 +270,7 @@ impl World {
         }
         self.begin_traffic();
         self.begin_writes();
+        self.begin_doings();
         self.queue.push(0, Class::Watch, What::Look);
         self.queue.push(watch::INTERVAL, Class::Watch, What::Watch);
     }
@@ -391,6 +398,7 @@ impl World {
             What::Work => self.do_work(),
             What::Send { entry } => self.send_next(entry),
             What::Write => self.write_next(),
+            What::Grasp => self.grasp_next(),
             What::Answer { number } => self.give_answer(number),
             What::Watch => self.watch(),
             What::Look => self.look_closely(),

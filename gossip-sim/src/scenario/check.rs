@@ -58,6 +58,7 @@ impl Scenario {
             return Err(problem(format!("election.{}", error.field), in_range(&error.reason)));
         }
         self.check_store()?;
+        self.check_locks()?;
         self.check_traffic()?;
         if let Some(chaos) = &self.chaos {
             require(chaos.from < chaos.until, "chaos.until", "a time after `chaos.from`")?;
@@ -85,6 +86,21 @@ impl Scenario {
             Ok(()) => Ok(()),
             Err(error) => Err(problem(format!("store.{}", error.field), in_range(&error.reason))),
         }
+    }
+
+    fn check_locks(&self) -> Result<(), Problem> {
+        let Some(locks) = &self.locks else { return Ok(()) };
+        require(locks.every >= Span::millis(1), "locks.every", "a millisecond or more")?;
+        require((1..=1_000).contains(&locks.keys), "locks.keys", "1 to 1000 keys")?;
+        require(locks.patience <= LONGEST, "locks.patience", "at most a year")?;
+        let config = locks.config();
+        if let Err(error) = config.validate() {
+            return Err(problem(format!("locks.{}", error.field), in_range(&error.reason)));
+        }
+        let Some(election) = &self.election else { return Err(problem("locks", "a table `election` beside it")) };
+        let election = election.config(self.nodes);
+        let is_short = locks.longest(election.max_drift_ppm) <= election.bury;
+        require(is_short, "locks.max_ttl", "a span that is over by every clock within `bury` of the election")
     }
 
     fn check_traffic(&self) -> Result<(), Problem> {

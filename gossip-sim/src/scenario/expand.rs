@@ -22,6 +22,9 @@ impl Scenario {
         }
         expanded.sort_by_key(|fault| fault.at);
         let mut scenario = Self { fault: expanded, chaos: None, ..self.clone() };
+        if let Some(locks) = &mut scenario.locks {
+            locks.draw(seed);
+        }
         scenario.choose_senders(seed);
         scenario
     }

@@ -259,6 +259,7 @@ impl World {
         }
         // After a leap the deadline may lie in the past; nobody is late but the clock.
         state.armed = u64::MAX;
+        self.oracles.locks.clock_changed(now, host, &state.clock);
         self.arm(host);
         let state = &mut self.hosts[host as usize];
         state.deadline = state.deadline.max(now);

@@ -87,6 +87,6 @@ impl World {
 }
 
 /// How long an election may take once all agree on who is there, in microseconds.
-fn patience(settings: &ElectionConfig) -> u64 {
+pub(super) fn patience(settings: &ElectionConfig) -> u64 {
     (settings.lease * 6 + settings.steady * 2).as_micros() as u64
 }

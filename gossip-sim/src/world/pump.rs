@@ -116,6 +116,7 @@ impl World {
         }
         self.read_store_changes(host);
         self.check_leaders(host);
+        self.read_lock_news(host);
         self.oracles.drain(&self.facts);
         self.arm(host);
     }

@@ -134,6 +134,7 @@ impl World {
         self.trace.note(now, host, trace::STARTED, epoch.as_u64());
         self.enter_election(host);
         self.open_store(host);
+        self.open_locks(host);
         self.oracles.started(host);
         self.metrics.started(&self.facts, host);
     }
@@ -169,6 +170,7 @@ impl World {
         }
         person.status = status;
         self.facts.running -= 1;
+        self.oracles.locks.life_ended(self.facts.now, host);
         self.metrics.stopped(&self.facts, host, status);
         if let Some(node) = &self.hosts[host as usize].node {
             self.metrics.costs.add(host, &node.stats());
@@ -192,6 +194,7 @@ impl World {
         // Whom nobody listens to cannot take leave of anybody.
         let is_excused = node.phase() == Phase::Contested || self.metrics.was_declared_dead(host);
         self.facts.people[host as usize].departure = Some(Departure { began: now, acknowledged: None, is_excused });
+        self.oracles.locks.life_ended(now, host);
         if node.leave(local).is_ok() {
             self.settle(host);
         }

@@ -25,6 +25,7 @@ impl World {
         self.look_for_trouble();
         self.check_led();
         self.look_at_stores();
+        self.look_at_locks();
         self.oracles.check(&self.facts);
         if (self.facts.now / INTERVAL).is_multiple_of(10) {
             self.check_counters();
