@@ -307,3 +307,25 @@ fn what_cannot_be_is_refused_with_a_reason() {
     assert_eq!(node.enter_election(now, NAME, usual()), Err(ElectionError::Entered));
     assert!(node.leads(now, "another").is_none() && node.election(now, "another").is_none());
 }
+
+#[test]
+fn nobody_is_told_to_lead_by_votes_that_waited_for_longer_than_the_lease() {
+    let mut waited = 0;
+    for offset in (0..600).step_by(20) {
+        let mut net = electing(3, &ElectionConfig::new(2));
+        net.latency = Duration::from_millis(40);
+        net.run(Duration::from_millis(3_300 + offset));
+        // All stand still, wherever they are in their first election, and what was sent to them waits.
+        (0..3).for_each(|who| net.pause(who));
+        net.run(secs(6));
+        let before = [0, 1, 2].map(|who| changes(&net, who).len());
+        (0..3).for_each(|who| net.resume(who));
+        for who in 0..3 {
+            let told = &changes(&net, who)[before[who]..];
+            assert!(!matches!(told, [ElectionChange::BecameLeader { .. }, ..]), "after {offset} ms, {who}: {told:?}");
+        }
+        waited += usize::from(before == [0; 3]);
+        wait_for_leader(&mut net);
+    }
+    assert!(waited > 0, "no election was interrupted");
+}

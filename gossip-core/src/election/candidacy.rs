@@ -74,10 +74,13 @@ impl Contest {
         if !self.is_quorum(cx, &round.votes, |voter| round.votes.contains(&voter)) {
             return;
         }
-        if round.is_vote {
+        if !round.is_vote {
+            self.ask(cx, true);
+        } else if cx.now < round.asked + self.settings.own_lease() {
             self.win(cx);
         } else {
-            self.ask(cx, true);
+            // The votes waited while this node stood still, and with them the whole lease went by.
+            self.end_round(cx);
         }
     }
 
