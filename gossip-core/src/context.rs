@@ -26,7 +26,7 @@ use crate::suspicion::{Patience, Suspicions};
 use crate::time::Instant;
 use crate::timer::{Deadlines, Timer, Timers};
 use crate::view::{Chosen, View};
-use crate::wire::{self, StoreRoot};
+use crate::wire::{self, Envelope, StoreRoot};
 
 /// What a node is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub(crate) struct Context<A> {
     pub(crate) accused: Chosen,
     /// Members that were declared dead, found in the same way.
     pub(crate) gone: SmallVec<[NodeId; 4]>,
+    /// Starts of members that were heard of from themselves so far.
+    pub(crate) starts_heard: u64,
     /// When the wall clock was told last, and what it showed, in microseconds since 1970.
     pub(crate) wall: Option<(Instant, u64)>,
     /// When the question was asked that the packet answers which is being read, if it answers one.
@@ -141,6 +143,7 @@ impl<A: Address> Context<A> {
             behind: SmallVec::new(),
             accused: Chosen::new(),
             gone: SmallVec::new(),
+            starts_heard: 0,
             wall: None,
             asked: None,
             store_roots: SmallVec::new(),
@@ -188,6 +191,13 @@ impl<A: Address> Context<A> {
     pub(crate) fn measure(&mut self, slot: Slot, sample: Duration) {
         self.table.round_trip_mut(slot).measure(sample);
         self.typical.measure(sample);
+    }
+
+    /// Takes note that a packet came from a node itself.
+    pub(crate) fn note_heard(&mut self, from: &Envelope, near: Option<Slot>) {
+        let slot = self.table.find_at(near, from.sender).filter(|&slot| slot != Slot::MYSELF);
+        let is_news = slot.is_some_and(|slot| self.table.note_heard(slot, from.epoch));
+        self.starts_heard += u64::from(is_news);
     }
 
     /// A number for a probe: random, so that answers cannot be guessed.

@@ -89,3 +89,10 @@ fn mixed_faults_break_nothing() {
         holds(name, [3, 4, 5, 7, 9].into_iter().flat_map(|nodes| [1, 2].map(|seed| (nodes, seed))));
     }
 }
+
+/// A holder's clock had gone back before it started. Others told the leader of its earlier life, whose start was later, and it freed what
+/// the node held.
+#[test]
+fn word_of_a_later_start_ends_no_life() {
+    holds("coordination", [(4, 36)]);
+}

@@ -41,7 +41,8 @@ pub(super) struct Pool {
     /// The leader seen last, the electorate, and the table.
     leader: Option<Term>,
     pub(super) settlement: Option<(Version, bool)>,
-    table_version: u64,
+    /// And whose starts were heard of.
+    table_version: (u64, u64),
     /// Answers of this node to itself.
     pub(super) own_answers: VecDeque<(u64, u64, Answer)>,
     pub(super) news: VecDeque<LockNews>,
@@ -72,7 +73,7 @@ impl Pool {
             former: Vec::new(),
             leader: None,
             settlement: None,
-            table_version: 0,
+            table_version: (0, 0),
             own_answers: VecDeque::new(),
             news: VecDeque::new(),
             due: Instant::MAX,
@@ -114,7 +115,7 @@ impl Pool {
             self.client.ask_again(cx.now);
             has_changed = true;
         }
-        let (settlement, table_version) = (contest.settlement(), cx.table.version());
+        let (settlement, table_version) = (contest.settlement(), (cx.table.version(), cx.starts_heard));
         if self.settlement == Some(settlement) && self.table_version == table_version {
             return has_changed;
         }
@@ -311,6 +312,7 @@ pub(super) fn is_over<A: Address>(cx: &Context<A>, life: Voter, death_is_enough:
         Some(MemberState::Leaving | MemberState::Removed) => true,
         Some(MemberState::Dead) => death_is_enough,
         Some(_) => false,
-        None => cx.table.find(life.id).is_some_and(|slot| cx.table.member(slot).incarnation.epoch > life.epoch),
+        // A node whose clock was set back lives in an earlier epoch than it did, and others may tell of the later one.
+        None => cx.table.find(life.id).is_some_and(|slot| cx.table.heard(slot) > life.epoch),
     }
 }

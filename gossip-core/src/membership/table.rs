@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 use siphasher::sip::{SipHasher13, SipHasher24};
 
-use crate::identity::{Address, Incarnation, NodeId};
+use crate::identity::{Address, Epoch, Incarnation, NodeId};
 use crate::membership::{Member, MemberState, RoundTrip};
 use crate::metadata::Metadata;
 use crate::rng::Rng;
@@ -44,6 +44,8 @@ pub(crate) struct Row<A> {
     /// Too old a tombstone to be told to others.
     pub(crate) retired: bool,
     pub(crate) round_trip: RoundTrip,
+    /// The latest start that the member itself was heard in.
+    heard: Epoch,
 }
 
 impl<A> Row<A> {
@@ -168,7 +170,7 @@ impl<A: Address> Table<A> {
         let slot = self.free.pop().unwrap_or_else(|| self.grow());
         let id = member.id;
         let round_trip = RoundTrip::default();
-        let row = Row { member, hidden: false, retired: false, round_trip };
+        let row = Row { member, hidden: false, retired: false, round_trip, heard: Epoch::from_u64(0) };
         self.count(row.bucket(), row.fingerprint(), now);
         self.rows[slot.index()] = Some(row);
         let (rows, hash) = (&self.rows, &self.hash);
@@ -234,6 +236,19 @@ impl<A: Address> Table<A> {
 
     pub(crate) fn set_metadata(&mut self, slot: Slot, metadata: Metadata, now: Instant) {
         self.change(slot, now, |row| row.member.metadata = metadata);
+    }
+
+    /// The latest start that a member itself was heard in. Others may still tell of one that is over.
+    pub(crate) fn heard(&self, slot: Slot) -> Epoch {
+        self.row(slot).heard
+    }
+
+    /// Takes note that a packet came from a member in this start; whether it is the first one.
+    pub(crate) fn note_heard(&mut self, slot: Slot, epoch: Epoch) -> bool {
+        let row = self.rows[slot.index()].as_mut().expect("a slot is only kept while its row is there");
+        let is_news = row.heard < epoch;
+        row.heard = row.heard.max(epoch);
+        is_news
     }
 
     /// Measured round trips do not change what the table says.

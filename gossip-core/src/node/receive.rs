@@ -78,6 +78,7 @@ impl<A: Address> Node<A> {
             }
         } else {
             self.receive_valid(&origin, messages);
+            self.cx.note_heard(&origin.envelope, near);
         }
         self.follow_up();
     }
