@@ -320,8 +320,8 @@ fn nobody_is_told_to_lead_by_votes_that_waited_for_longer_than_the_lease() {
         net.run(secs(6));
         let before = [0, 1, 2].map(|who| changes(&net, who).len());
         (0..3).for_each(|who| net.resume(who));
-        for who in 0..3 {
-            let told = &changes(&net, who)[before[who]..];
+        for (who, &before) in before.iter().enumerate() {
+            let told = &changes(&net, who)[before..];
             assert!(!matches!(told, [ElectionChange::BecameLeader { .. }, ..]), "after {offset} ms, {who}: {told:?}");
         }
         waited += usize::from(before == [0; 3]);
