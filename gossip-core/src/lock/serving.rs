@@ -121,7 +121,8 @@ impl Pool {
         }
     }
 
-    /// Gives a free lock to who is next. One that was not heard of for half of the time that it wants the lock for loses its place.
+    /// Gives a free lock to who is next. One that was not heard of for half of the time that it wants the lock for
+    /// loses its place.
     pub(super) fn serve<A: Address>(&mut self, cx: &mut Context<A>, key: &Arc<str>) {
         let can_grant = self.office.as_ref().is_some_and(|office| office.gathering.is_none() && office.can_grant());
         while can_grant && !self.shelf.find(key).is_some_and(|record| record.is_held()) {
