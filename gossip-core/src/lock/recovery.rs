@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::election::{Contest, Term, Voter};
 use crate::identity::Address;
 use crate::lock::copies::append;
-use crate::lock::pool::{Pool, is_live};
+use crate::lock::pool::{Pool, is_alive};
 use crate::time::Instant;
 use crate::wire::{Records, Say};
 
@@ -44,8 +44,8 @@ impl Gathering {
     pub(super) fn new(pool: &Pool, now: Instant, contest: &Contest) -> Self {
         let is_first = contest.voters_before().is_empty();
         let voters = if is_first { contest.voters() } else { contest.voters_before() }.to_vec();
-        // Whoever was granted something has it remembered by `replicas` of them, so one of these is heard. Half of them, because one
-        // of a majority that agreed to another electorate is among these.
+        // Whoever was granted something has it remembered by `replicas` of them, so one of these is heard. Half of
+        // them, because one of a majority that agreed to another electorate is among these.
         let enough = voters.len().saturating_sub(pool.config.replicas - 1).max(voters.len().div_ceil(2));
         let asked = voters.iter().chain(contest.voters()).chain(pool.former.iter().map(|(voter, _)| voter));
         let page = || Page { after: String::new(), next: now, tries: 0, is_whole: false };
@@ -74,7 +74,7 @@ impl Gathering {
         }
         let is_whole = |voter: &Voter| *voter == me || self.pages.get(voter).is_some_and(|page| page.is_whole);
         let heard = self.voters.iter().filter(|voter| is_whole(voter)).count();
-        let are_all = || self.pages.iter().all(|(&voter, page)| page.is_whole || !is_live(cx, voter));
+        let are_all = || self.pages.iter().all(|(&voter, page)| page.is_whole || !is_alive(cx, voter));
         !self.waits_for_end && heard >= self.enough && (cx.now >= self.patient_until || are_all())
     }
 }
