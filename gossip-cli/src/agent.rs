@@ -208,6 +208,13 @@ fn check_addresses(config: &Config) -> Result<(), Failure> {
             let reason = format!("this node would be known as {advertise} and listen nowhere; give --ws-listen too");
             return Err(bad("advertise", &reason));
         }
+        if advertised.as_web_address().is_some() && !config.web_only {
+            let reason = format!(
+                "a node that is known as {advertise} has no sockets at the bind address; leave out --bind, or give \
+                 --ws-advertise instead, to be known by the sockets and by the URL"
+            );
+            return Err(bad("advertise", &reason));
+        }
     }
     for seed in &config.seeds {
         seed.parse::<Endpoint>().map_err(|error| bad("join", &error))?;

@@ -66,6 +66,8 @@ fn each_mistake_on_the_command_line_is_named() {
     }
     let unheard = ["agent", "--bind", "127.0.0.1:0", "--advertise", "ws://node.example/gossip"];
     refused(&unheard, 2, &["--advertise", "ws://node.example/gossip", "listen nowhere", "--ws-listen"]);
+    let unbound = [&unheard[..], &["--ws-listen", "ws://127.0.0.1:0/gossip"]].concat();
+    refused(&unbound, 2, &["--advertise", "ws://node.example/gossip", "leave out --bind", "--ws-advertise"]);
     refused(&["agent", "--bind", "127.0.0.1:0", "--control", "192.168.0.1:7980"], 2, &["192.168.0.1:7980", "loopback"]);
     refused(&["agent", "--bind", "127.0.0.1:0", "--control", "[::]:7980"], 2, &["[::]:7980", "loopback"]);
     refused(&["demo", "--nodes", "1"], 2, &["--nodes", "2..=200"]);

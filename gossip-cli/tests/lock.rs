@@ -53,6 +53,11 @@ fn written(path: &str, count: usize) -> Vec<String> {
     eventually(&format!("{count} lines in {path}"), SOON, || Some(lines(path)).filter(|lines| lines.len() >= count))
 }
 
+/// Waits until a process has said something on stderr, which is read beside it.
+fn says(process: &Process, part: &str) {
+    eventually(part, SOON, || process.log().contains(part).then_some(()));
+}
+
 /// Whether a process is there, and not merely waited for.
 fn is_running(id: &str) -> bool {
     let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
@@ -184,7 +189,7 @@ fn a_command_is_stopped_before_others_have_the_lock_of_an_agent_that_stands_stil
     let (code, _, err) = told(&next);
     assert_eq!(code, Some(0), "what ran before is gone: {err}");
     assert_eq!(running.wait(SOON).code(), Some(76), "{}", running.log());
-    assert!(running.log().contains("gossip: the lock has run out"), "{}", running.log());
+    says(&running, "gossip: the lock has run out");
     agents[at].process.signal("-CONT");
 }
 
@@ -198,7 +203,7 @@ fn a_command_is_stopped_when_its_agent_leaves() {
     written(&log, 1);
     agents[0].process.signal("-TERM");
     assert_eq!(running.wait(SOON).code(), Some(76), "{}", running.log());
-    assert!(running.log().contains("the lock was lost, says the agent"), "{}", running.log());
+    says(&running, "the lock was lost, says the agent");
     agents[0].process.wait(SOON);
     let (code, _, err) = told(&lock(&agents[1], &["k"], &["true"]).output().expect("it runs"));
     assert_eq!(code, Some(0), "{err}");
