@@ -221,7 +221,8 @@ fn mark_of(name: &str, config: &LockConfig, contest: &Contest) -> u64 {
     hasher.write(&[0]);
     hasher.write(&contest.mark.to_le_bytes());
     for span in [config.min_ttl, config.max_ttl] {
-        hasher.write(&span.as_micros().to_le_bytes());
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        hasher.write(&micros.to_le_bytes());
     }
     hasher.write(&(config.replicas as u64).to_le_bytes());
     hasher.write(&[u8::from(config.free_dead), u8::from(config.wait_when_founded)]);

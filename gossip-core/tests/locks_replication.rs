@@ -88,7 +88,8 @@ fn who_remembers_is_replaced_when_it_goes() {
     let (mut net, leader) = locking(5, &remembered_by(2));
     let one = (leader + 1) % 5;
     let grant = get(&mut net, one, LockRequest { keeps: true, ..waiting() });
-    // Two of the four that could remember go, one after the other, and so does the leader: there is always another copy.
+    // Two of the four that could remember go, one after the other, and so does the leader: there is always another
+    // copy.
     for gone in [(leader + 2) % 5, (leader + 3) % 5] {
         net.kill(gone);
         net.run(secs(10));

@@ -4,9 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use gossip_core::{Delay, LockConfig, LockDone, LockError, LockRequest, PhaseError};
+use gossip_core::{Delay, LockConfig, LockDone, LockError, LockRequest, MemberState, PhaseError};
 use support::locking::{
-    acquire, ask, end, end_of, get, granted, holders, holds, late, locking, release, remembered_by, status, waiting,
+    acquire, ask, cut, end, end_of, get, granted, holders, holds, late, locking, release, remembered_by, status,
+    waiting,
 };
 use support::secs;
 
@@ -125,4 +126,25 @@ fn what_is_under_way_ends_when_the_node_leaves() {
     net.node(other).leave(now).expect("it has not left yet");
     net.settle(other);
     assert_eq!(end_of(&net, other, waits), Some(Err(LockError::Phase(PhaseError::Leaving))));
+}
+
+#[test]
+fn who_was_thought_dead_waits_once_when_it_is_back() {
+    let (mut net, leader) = locking(5, &remembered_by(2));
+    let (one, other) = ((leader + 1) % 5, (leader + 2) % 5);
+    let grant = get(&mut net, leader, LockRequest { keeps: true, ..waiting() });
+    let op = acquire(&mut net, one, LockRequest { patience: secs(600), ..waiting() });
+    cut(&mut net, Some(one));
+    net.run_until(secs(30), |net| net.state(leader, one as u128 + 1) == Some(MemberState::Dead))
+        .expect("it is cut off");
+    cut(&mut net, None);
+    net.run_until(secs(30), |net| net.state(leader, one as u128 + 1) == Some(MemberState::Alive)).expect("it is back");
+    net.run(secs(2));
+    assert_eq!(status(&mut net, leader).waiting, 1);
+    release(&mut net, leader, grant.token);
+    let grant = granted(&mut net, one, op);
+    release(&mut net, one, grant.token);
+    let asked = net.now;
+    get(&mut net, other, waiting());
+    assert!(net.now.saturating_since(asked) < secs(1), "nobody got it twice");
 }

@@ -84,7 +84,7 @@ impl<'a> Arbitrary<'a> for Strange {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let kind = u8::arbitrary(u)?;
         Ok(Self {
-            kind: if (1..=25).contains(&kind) || (32..=33).contains(&kind) { kind + 100 } else { kind },
+            kind: if (1..=26).contains(&kind) || (32..=33).contains(&kind) { kind + 100 } else { kind },
             payload: u.arbitrary()?,
         })
     }

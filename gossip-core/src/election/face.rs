@@ -29,8 +29,9 @@ impl Contest {
         (self.electorate.version, self.reign.as_ref().is_some_and(|reign| reign.is_agreed))
     }
 
-    /// Who has a vote for every leader that may follow while nobody else is given one: those of the present electorate that were in
-    /// the one before as well, until a majority holds to the change. `None` until a majority holds to what this leader began with.
+    /// Who has a vote for every leader that may follow while nobody else is given one: those of the present
+    /// electorate that were in the one before as well, until a majority holds to the change. `None` until a majority
+    /// holds to what this leader began with.
     pub(crate) fn settled_voters(&self) -> Option<impl Iterator<Item = Voter>> {
         let reign = self.reign.as_ref().filter(|reign| reign.is_agreed || !reign.previous.is_empty())?;
         let stays = |voter: &&Voter| reign.is_agreed || reign.previous.contains(voter);

@@ -67,7 +67,8 @@ pub enum LockNews {
         /// How.
         result: Result<LockDone, LockError>,
     },
-    /// A lock that this node held is not its any more, though it was not released. It comes once for each grant at most.
+    /// A lock that this node held is not its any more, though it was not released. It comes once for each grant at
+    /// most.
     Lost {
         /// The pool.
         pool: Arc<str>,

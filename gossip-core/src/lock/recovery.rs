@@ -44,8 +44,8 @@ impl Gathering {
     pub(super) fn new(pool: &Pool, now: Instant, contest: &Contest) -> Self {
         let is_first = contest.voters_before().is_empty();
         let voters = if is_first { contest.voters() } else { contest.voters_before() }.to_vec();
-        // Whoever was granted something has it remembered by `replicas` of them, so one of these is heard. Half of them, because one
-        // of a majority that agreed to another electorate is among these.
+        // Whoever was granted something has it remembered by `replicas` of them, so one of these is heard. Half of
+        // them, because one of a majority that agreed to another electorate is among these.
         let enough = voters.len().saturating_sub(pool.config.replicas - 1).max(voters.len().div_ceil(2));
         let asked = voters.iter().chain(contest.voters()).chain(pool.former.iter().map(|(voter, _)| voter));
         let page = || Page { after: String::new(), next: now, tries: 0, is_whole: false };

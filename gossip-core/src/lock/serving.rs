@@ -91,6 +91,10 @@ impl Pool {
         }
         self.serve(cx, key);
         let Some(office) = &mut self.office else { return };
+        if let Some(desk) = office.desks.get_mut(key) {
+            // It asks anew, because it was believed to be dead for a while.
+            desk.queue.retain(|waiter| waiter.owner != owner);
+        }
         let waiting = office.desks.get(key).map_or(0, |desk| desk.queue.len());
         if !self.shelf.find(key).is_some_and(|record| record.is_held()) && waiting == 0 {
             self.grant(cx, waiter, key);
@@ -117,16 +121,19 @@ impl Pool {
         }
     }
 
-    /// Gives a free lock to who is next. One that was not heard of for half of the time that it wants the lock for loses its place.
+    /// Gives a free lock to who is next. One that was not heard of for half of the time that it wants the lock for
+    /// loses its place.
     pub(super) fn serve<A: Address>(&mut self, cx: &mut Context<A>, key: &Arc<str>) {
         let can_grant = self.office.as_ref().is_some_and(|office| office.gathering.is_none() && office.can_grant());
         while can_grant && !self.shelf.find(key).is_some_and(|record| record.is_held()) {
             let Some(office) = &mut self.office else { return };
             let Some(waiter) = office.desks.get_mut(key).and_then(|desk| desk.queue.pop_front()) else { return };
+            let Owner { life, op } = waiter.owner;
+            let session = office.session(life);
             let is_silent = cx.now.saturating_since(waiter.heard) > waiter.ttl / 2;
-            if is_silent || is_over(cx, waiter.owner.life, true) {
-                office.session(waiter.owner.life).forget(waiter.owner.op);
-            } else {
+            if is_silent || is_over(cx, life, true) {
+                session.forget(op);
+            } else if matches!(session.find(op), Some(Progress::Open)) {
                 self.grant(cx, waiter, key);
             }
         }

@@ -1,10 +1,12 @@
-//! What a leader knows of the operations of one life of a node, so that a question that comes again is not acted on again.
+//! What a leader knows of the operations of one life of a node, so that a question that comes again is not acted on
+//! again.
 
 use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::wire::Answer;
 
-/// Final answers that are kept for one life. Should one be asked for after that, the lock goes to nobody until its time has run out.
+/// Final answers that are kept for one life. Should one be asked for after that, the lock goes to nobody until its
+/// time has run out.
 const MOST_KEPT: usize = 1_024;
 
 /// How far an operation is.

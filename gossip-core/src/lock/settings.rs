@@ -10,34 +10,38 @@ use crate::error::PhaseError;
 /// Bytes of the longest key that a pool may allow.
 pub(super) const LONGEST_KEY: usize = 255;
 
-/// How a pool of locks is held. All members must use the same settings, but for the bounds: with others it is another pool, even under
-/// the same name.
+/// How a pool of locks is held. All members must use the same settings, but for the bounds: with others it is another
+/// pool, even under the same name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockConfig {
-    /// The name of the election whose leader decides.
+    /// The name of the election whose leader decides. Whoever may lead has to open the pool; those with a vote
+    /// should, to remember.
     pub election: String,
     /// How many members, the leader included, remember a grant before anybody is told of it. 1 to 32.
     ///
-    /// Grants survive one failure less. More take longer to grant, and as many voters must be there.
+    /// Grants survive one failure less. More take longer to grant, and as many voters must be there: while there are
+    /// fewer nothing is granted, so that with two a node that is alone grants nothing. With one, a leader that follows
+    /// one that crashed waits for `max_ttl`.
     pub replicas: usize,
     /// Shortest time for which a lock is granted. 50 ms to 1 h.
     ///
     /// A node looks sixteen times within it whether its clock leapt.
     pub min_ttl: Duration,
-    /// Longest time for which a lock is granted. From `min_ttl` to 1 h, and by a quarter shorter than the election's `bury`.
+    /// Longest time for which a lock is granted. From `min_ttl` to 1 h, and by a quarter shorter than the election's
+    /// `bury`.
     ///
     /// A leader that cannot ask enough of those who may remember waits for it.
     pub max_ttl: Duration,
     /// Whether a lock is free when its holder is believed dead, before its time has run out.
     ///
-    /// Who is believed dead may be cut off, and think that it holds the lock until its time has run out: only tokens keep it from doing
-    /// harm. A holder that left or started again thinks nothing of the kind.
+    /// Who is believed dead may be cut off, and think that it holds the lock until its time has run out: only tokens
+    /// keep it from doing harm. A holder that left or started again thinks nothing of the kind.
     pub free_dead: bool,
     /// Whether a leader that knows of none before it waits for `max_ttl` before it grants anything.
     ///
-    /// A new cluster looks like one whose machines all started again. If that happens, and the leader did not wait, holders whose grants
-    /// nobody remembers may count on them while others get the same locks; tokens tell them apart. With it, the first lock of each new
-    /// cluster waits.
+    /// A new cluster looks like one whose machines all started again. If that happens, and the leader did not wait,
+    /// holders whose grants nobody remembers may count on them while others get the same locks; tokens tell them
+    /// apart. With it, the first lock of each new cluster waits.
     pub wait_when_founded: bool,
     /// Most locks that are held at once. 1 to 100,000.
     pub max_locks: usize,
@@ -78,8 +82,8 @@ impl LockConfig {
         within("max_key", &self.max_key, 1..=LONGEST_KEY)
     }
 
-    /// Records that are kept, those of free locks among them: these make sure that a question about a lock that was released is not
-    /// acted on again.
+    /// Records that are kept, those of free locks among them: these make sure that a question about a lock that was
+    /// released is not acted on again.
     pub(super) fn most_records(&self) -> usize {
         self.max_locks * 2
     }
@@ -103,7 +107,8 @@ pub struct LockRequest {
     pub ttl: Duration,
     /// For how long to try.
     pub patience: Duration,
-    /// Whether to wait for one's turn; otherwise a lock that another one has is [`LockError::Busy`](crate::LockError::Busy).
+    /// Whether to wait for one's turn; otherwise a lock that another one has is
+    /// [`LockError::Busy`](crate::LockError::Busy).
     pub waits: bool,
     /// Whether it is extended, each time that a third of `ttl` has passed, until it is released or lost.
     pub keeps: bool,
@@ -121,8 +126,8 @@ impl Clock {
         ttl.saturating_sub(self.drift(ttl))
     }
 
-    /// After how long, by another clock, from after it was asked, every holder knows that its time has run out. An eighth is for a leap
-    /// of that clock too short to be noticed.
+    /// After how long, by another clock, from after it was asked, every holder knows that its time has run out. An
+    /// eighth is for a leap of that clock too short to be noticed.
     pub(super) fn full(self, ttl: Duration) -> Duration {
         self.stretch(ttl + ttl / 8)
     }

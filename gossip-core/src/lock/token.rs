@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::election::Term;
 
-/// Which grant of a lock: of two, the later one is greater. Whoever is protected by the lock should refuse what comes with a
-/// smaller token than the greatest seen.
+/// Which grant of a lock: of two, the later one is greater. Whoever is protected by the lock should refuse what comes
+/// with a smaller token than the greatest seen.
 ///
 /// It is written as 80 hexadecimal digits, whose order is the order of tokens.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]

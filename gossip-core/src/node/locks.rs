@@ -10,13 +10,13 @@ use crate::node::Node;
 use crate::time::Instant;
 
 impl<A: Address> Node<A> {
-    /// Opens a pool of locks, as long as the node runs. All members that open one of this name with these settings share its locks;
-    /// those with a vote in the election remember who has which.
+    /// Opens a pool of locks, as long as the node runs. All members that open one of this name with these settings
+    /// share its locks; those with a vote in the election remember who has which.
     ///
     /// # Errors
     ///
-    /// The state is unchanged if a setting is out of its range, the name is not 1 to 255 bytes long, this node does not take part in
-    /// the election, the pool or 64 others are open already, or the node is not active.
+    /// The state is unchanged if a setting is out of its range, the name is not 1 to 255 bytes long, this node does
+    /// not take part in the election, the pool or 64 others are open already, or the node is not active.
     pub fn open_locks(&mut self, now: Instant, name: &str, config: LockConfig) -> Result<(), OpenLocksError> {
         self.advance(now);
         self.admit_lock_phase()?;
@@ -27,8 +27,8 @@ impl<A: Address> Node<A> {
     ///
     /// # Errors
     ///
-    /// The state is unchanged if the pool is not open, key or time to live is out of its range, too many operations are open, or the
-    /// node is not active.
+    /// The state is unchanged if the pool is not open, key or time to live is out of its range, too many operations
+    /// are open, or the node is not active.
     pub fn acquire_lock(
         &mut self,
         now: Instant,
@@ -44,7 +44,8 @@ impl<A: Address> Node<A> {
     ///
     /// # Errors
     ///
-    /// As for [`acquire_lock`](Self::acquire_lock), and [`LockError::NotHeld`] if this node does not hold the lock under this token.
+    /// As for [`acquire_lock`](Self::acquire_lock), and [`LockError::NotHeld`] if this node does not hold the lock
+    /// under this token.
     pub fn extend_lock(
         &mut self,
         now: Instant,
@@ -84,15 +85,15 @@ impl<A: Address> Node<A> {
         self.begin_lock(now, (pool, key), Verb::Query, patience)
     }
 
-    /// Gives an operation up, without a word of how it ended: a lock that it asked for is given back, whenever it comes. Tells whether
-    /// the operation was under way.
+    /// Gives an operation up, without a word of how it ended: a lock that it asked for is given back, whenever it
+    /// comes. Tells whether the operation was under way.
     pub fn cancel_lock(&mut self, now: Instant, op: LockOp) -> bool {
         self.advance(now);
         self.locks.cancel(&mut self.cx, &self.elections, op)
     }
 
-    /// The lock as it is this node's at this moment. Ask right before acting as the holder: when its time has run out it is `None`,
-    /// whatever news was polled.
+    /// The lock as it is this node's at this moment. Ask right before acting as the holder: when its time has run out
+    /// it is `None`, whatever news was polled.
     pub fn holds_lock(&self, now: Instant, pool: &str, key: &str) -> Option<Grant> {
         self.locks.holds(now, pool, key).filter(|_| self.cx.is_active())
     }

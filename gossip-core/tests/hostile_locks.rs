@@ -1,0 +1,134 @@
+//! Messages about locks from those who should not send them: dropped, and memory is bounded.
+
+mod support;
+
+use bytes::BytesMut;
+use gossip_core::{DropReason, Epoch, LockConfig, MessageKind};
+use serde::Serialize;
+use support::forge::{packet, wire};
+use support::locking::{KEY, POOL, get, holds, leader, locking, remembered_by, status, waiting};
+use support::{Addr, Net, secs};
+
+const LOCK: u8 = 26;
+
+type Voter = ([u8; 16], [u8; 8]);
+type Term = (u64, Voter);
+
+/// Of all nodes here: they were started in the first second.
+fn epoch() -> u64 {
+    Epoch::new(1_000, 0).as_u64()
+}
+
+fn term(number: u64, candidate: u128) -> Term {
+    (number, (candidate.to_be_bytes(), epoch().to_be_bytes()))
+}
+
+/// The mark of the pool, as a node writes it.
+fn mark(net: &mut Net, who: Addr) -> Vec<u8> {
+    let now = net.now;
+    let mut buffer = BytesMut::new();
+    net.settle(who);
+    net.node(who).query_lock(now, POOL, "another", secs(1)).expect("it can be asked");
+    while net.node(who).poll_transmit(now, &mut buffer).is_some() {
+        let packet = buffer.split();
+        if packet[40] == LOCK {
+            return packet[42..50].to_vec();
+        }
+    }
+    panic!("it asks the leader");
+}
+
+/// What a node sends about locks after it was told this by another one.
+fn tell(net: &mut Net, who: Addr, by: u128, mark: &[u8], say: &impl Serialize) -> Vec<Vec<u8>> {
+    let now = net.now;
+    let message = [mark, &wire(say)].concat();
+    let from = usize::try_from(by).expect("small") - 1;
+    let mut bytes = packet(by, epoch(), &[(LOCK, message)]);
+    net.node(who).handle_message(now, from, &mut bytes);
+    let mut sent = Vec::new();
+    let mut buffer = BytesMut::new();
+    while net.node(who).poll_transmit(now, &mut buffer).is_some() {
+        sent.push(buffer.split().to_vec());
+    }
+    sent.retain(|packet| packet[40] == LOCK);
+    sent
+}
+
+/// A record of a lock that a member holds, written in this term.
+fn record(key: &str, written: Term, count: u64, holder: u128) -> Vec<u8> {
+    let life = term(0, holder).1;
+    wire(&(key, (written, count), 5_000_000_u64, (0_u32, (life, 1_u64), (written, count))))
+}
+
+#[test]
+fn a_grant_that_the_leader_did_not_give_is_none() {
+    let (mut net, leader) = locking(3, &remembered_by(2));
+    let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let mark = mark(&mut net, one);
+    net.pause(leader);
+    let now = net.now;
+    net.node(one).acquire_lock(now, POOL, KEY, waiting()).expect("it can be asked for");
+    net.settle(one);
+    let before = net.stats(one).dropped(DropReason::LateAnswer);
+    for op in 0..8_u64 {
+        // By another member, and by the leader with a stamp from before or after its question.
+        for (by, stamp) in [(other, now.as_micros()), (leader, 0), (leader, u64::MAX)] {
+            let granted = (1_u32, op, stamp, (0_u32, term(99, by as u128 + 1), 1_u64));
+            tell(&mut net, one, by as u128 + 1, &mark, &granted);
+        }
+    }
+    assert_eq!(net.stats(one).dropped(DropReason::LateAnswer), before + 24);
+    assert_eq!(holds(&net, one), None);
+}
+
+#[test]
+fn records_are_taken_from_the_leader_of_a_term_that_is_not_over() {
+    let (mut net, chief) = locking(3, &remembered_by(2));
+    let (one, other) = ((chief + 1) % 3, (chief + 2) % 3);
+    let mark = mark(&mut net, one);
+    let grant = get(&mut net, other, waiting());
+    let number = grant.token.term().number();
+    let store = |written: Term| (2_u32, written, record(KEY, written, 1_000, other as u128 + 1));
+    let fetch = |by: Term| (4_u32, by, "");
+    let sender = other as u128 + 1;
+    // Of somebody else's term, or of one before the leader's.
+    for written in [term(number + 1, one as u128 + 1), term(number - 1, sender)] {
+        assert!(tell(&mut net, one, sender, &mark, &store(written)).is_empty());
+        assert!(tell(&mut net, one, sender, &mark, &fetch(written)).is_empty());
+    }
+    assert!(tell(&mut net, chief, sender, &mark, &store(term(number + 1, sender))).is_empty(), "it leads itself");
+    assert_eq!(leader(&net), Some(chief));
+    assert_eq!(status(&mut net, one).holder.map(|it| it.token), Some(grant.token));
+}
+
+#[test]
+fn strangers_are_told_nothing_and_other_pools_are_not_there() {
+    let (mut net, leader) = locking(3, &remembered_by(2));
+    let mark = mark(&mut net, (leader + 1) % 3);
+    let dropped = |net: &Net, reason| net.stats(leader).dropped(reason);
+    let fetch = (4_u32, term(1 << 60, 9), "");
+    assert!(tell(&mut net, leader, 9, &mark, &fetch).is_empty());
+    assert_eq!(dropped(&net, DropReason::UnknownMember), 1);
+    let before = dropped(&net, DropReason::Unexpected);
+    let member = (leader as u128 + 1) % 3 + 1;
+    assert!(tell(&mut net, leader, member, &[7; 8], &fetch).is_empty());
+    assert_eq!(dropped(&net, DropReason::Unexpected), before + 1);
+}
+
+#[test]
+fn a_member_that_says_that_it_leads_fills_no_more_than_the_pool_may_have() {
+    let (mut net, chief) = locking(3, &LockConfig { max_locks: 10, ..remembered_by(2) });
+    let (one, other) = ((chief + 1) % 3, (chief + 2) % 3);
+    let mark = mark(&mut net, one);
+    let sender = other as u128 + 1;
+    let written = term(1 << 62, sender);
+    for batch in 0..50 {
+        let records: Vec<u8> =
+            (0..100).flat_map(|at| record(&format!("{batch}-{at}"), written, batch * 100 + at, sender)).collect();
+        tell(&mut net, one, sender, &mark, &(2_u32, written, records));
+    }
+    let known = tell(&mut net, one, sender, &mark, &(4_u32, written, ""));
+    assert_eq!(known.len(), 1);
+    assert!(known[0].len() < 20 * 150, "twenty records: {}", known[0].len());
+    assert!(net.stats(one).received(MessageKind::Lock) >= 51);
+}
