@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use gossip_core::{DropReason, Epoch, LockConfig, MessageKind};
 use serde::Serialize;
 use support::forge::{packet, wire};
-use support::locking::{KEY, POOL, get, holds, leader, locking, remembered_by, status, waiting};
+use support::locking::{CHIEF, KEY, POOL, get, holds, leader, locking, remembered_by, status, waiting};
 use support::{Addr, Net, secs};
 
 const LOCK: u8 = 26;
@@ -131,4 +133,63 @@ fn a_member_that_says_that_it_leads_fills_no_more_than_the_pool_may_have() {
     assert_eq!(known.len(), 1);
     assert!(known[0].len() < 20 * 150, "twenty records: {}", known[0].len());
     assert!(net.stats(one).received(MessageKind::Lock) >= 51);
+}
+
+/// What a member says of locks, of every kind, with a byte or two changed.
+fn mutated(net: &mut Net, number: u64, by: u128) -> Vec<u8> {
+    let of = term(number + net.next_random() % 2, by);
+    let (op, stamp) = (net.next_random() % 8, net.now.as_micros() - net.next_random() % 2_000_000);
+    let key = ["", KEY, "another"][usize::try_from(net.next_random() % 3).expect("small")];
+    let token = (of, net.next_random() % 8);
+    let records = record(key, of, token.1, by);
+    let mut say = match net.next_random() % 16 {
+        0 => wire(&(0_u32, of, op, stamp, (0_u32, 5_000_000_u64), key)),
+        1 => wire(&(0_u32, of, op, op / 2, stamp, (1_u32, 5_000_000_u64), key)),
+        2 => wire(&(0_u32, of, op, op, stamp, (2_u32, token, 5_000_000_u64), key)),
+        3 => wire(&(0_u32, of, op, op, stamp, (3_u32, token), key)),
+        4 => wire(&(0_u32, of, op, op, stamp, 4_u32, key)),
+        5 => wire(&(0_u32, of, op, op, stamp, (5_u32, op / 2), key)),
+        6 => wire(&(1_u32, op, stamp, (0_u32, token))),
+        7 => wire(&(1_u32, op, stamp, 1 + op % 9)),
+        8 => wire(&(1_u32, op, stamp, (9_u32, op % 5))),
+        9 | 10 => wire(&(2_u32, of, records)),
+        11 => wire(&(3_u32, of, wire(&token.1.to_be_bytes()))),
+        12 => wire(&(4_u32, of, key)),
+        13 => wire(&(5_u32, of, key, op % 2 == 0, records)),
+        _ => wire(&(0_u32, of, op, op, stamp, (0_u32, 1_000_000_u64), key)),
+    };
+    for _ in 0..net.next_random() % 3 {
+        let at = usize::try_from(net.next_random()).expect("64 bits") % say.len();
+        say[at] = u8::try_from(net.next_random() % 256).expect("a byte");
+    }
+    say
+}
+
+#[test]
+fn whatever_a_member_says_the_others_go_on() {
+    let (mut net, chief) = locking(3, &LockConfig { max_locks: 20, ..remembered_by(2) });
+    let (one, other) = ((chief + 1) % 3, (chief + 2) % 3);
+    let mark = mark(&mut net, one);
+    for round in 0..30_000_u32 {
+        let Some(now_leads) = leader(&net) else { panic!("nobody leads") };
+        let target = if round % 2 == 0 { chief } else { one };
+        let now = net.now;
+        let number = net.node(now_leads).leads(now, CHIEF).expect("it leads").number();
+        // Now and then in the leader's own name.
+        let by = if net.next_random() % 4 == 0 && target != now_leads { now_leads } else { other };
+        let say = mutated(&mut net, number, by as u128 + 1);
+        let message = [&mark[..], &say].concat();
+        let mut bytes = packet(by as u128 + 1, epoch(), &[(LOCK, message)]);
+        net.node(target).handle_message(now, by, &mut bytes);
+        net.settle(target);
+        if round % 16 == 0 {
+            let pause = Duration::from_millis(net.next_random() % 200);
+            net.run(pause);
+        }
+    }
+    assert!(net.stats(chief).received(MessageKind::Lock) > 10_000);
+    let stats = net.stats(one);
+    assert!(stats.dropped(DropReason::Malformed) > 100 && stats.received(MessageKind::Lock) > 5_000);
+    net.run(secs(60));
+    assert!(leader(&net).is_some());
 }

@@ -190,6 +190,20 @@ fn a_new_cluster_waits_for_the_longest_time_to_live_only_if_it_is_told_to() {
     assert!((secs(11)..secs(12)).contains(&waited), "an eighth more, for clocks: {waited:?}");
 }
 
+#[test]
+fn what_only_the_leader_remembered_is_waited_for_when_it_crashes() {
+    let (mut net, first) = locking(3, &LockConfig { free_dead: false, ..remembered_by(1) });
+    let one = (first + 1) % 3;
+    let grant = get(&mut net, one, waiting());
+    net.kill(first);
+    let second = next_leader(&mut net, &[first]);
+    let elected = net.now;
+    let wanted = [(first + 1) % 3, (first + 2) % 3].into_iter().find(|&who| who != one).expect("there are two");
+    let later = get(&mut net, wanted, patient());
+    assert!(later.token > grant.token && later.token.term().leader() == support::id(second as u128 + 1));
+    assert!(net.now > grant.until && net.now.saturating_since(elected) > secs(11));
+}
+
 /// Two of three are gone, and one of them is back: who could remember is not enough.
 #[test]
 fn a_leader_that_cannot_hear_enough_waits_until_everything_has_run_out() {

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::election::{Contest, Term, Voter};
 use crate::identity::Address;
 use crate::lock::copies::append;
-use crate::lock::pool::{Pool, is_live};
+use crate::lock::pool::{Pool, is_alive};
 use crate::time::Instant;
 use crate::wire::{Records, Say};
 
@@ -74,7 +74,7 @@ impl Gathering {
         }
         let is_whole = |voter: &Voter| *voter == me || self.pages.get(voter).is_some_and(|page| page.is_whole);
         let heard = self.voters.iter().filter(|voter| is_whole(voter)).count();
-        let are_all = || self.pages.iter().all(|(&voter, page)| page.is_whole || !is_live(cx, voter));
+        let are_all = || self.pages.iter().all(|(&voter, page)| page.is_whole || !is_alive(cx, voter));
         !self.waits_for_end && heard >= self.enough && (cx.now >= self.patient_until || are_all())
     }
 }
