@@ -50,13 +50,16 @@ impl Contest {
         };
         let mut times: Vec<Instant> = among.iter().filter_map(|&voter| heard(voter)).collect();
         times.sort_unstable_by(|a, b| b.cmp(a));
-        let enough = times.into_iter().find(|&time| carries(&|voter| heard(voter) >= Some(time)));
+        // Each costs a look at all who follow: many answered the same beat, and few beats can make the lease longer.
+        times.dedup();
+        let lease = self.settings.own_lease();
+        let mut longer = times.into_iter().take_while(|&time| time + lease > reign.until);
+        let enough = longer.find(|&time| carries(&|voter| heard(voter) >= Some(time)));
         let version = self.electorate.version;
         let holds = |voter: Voter| {
             voter == self.me || reign.followers.get(&voter).is_some_and(|follower| follower.version == version)
         };
         let is_agreed = reign.is_agreed || carries(&holds);
-        let lease = self.settings.own_lease();
         let Some(reign) = &mut self.reign else { return };
         if let Some(time) = enough {
             reign.until = reign.until.max(time + lease);
