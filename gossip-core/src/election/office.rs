@@ -28,11 +28,21 @@ impl Contest {
         let (term, now) = (reign.term, cx.now);
         reign.beat = now;
         self.promise = Some(Promise { term, to: self.me, until: now + self.settings.promise() });
+        self.forget_silent(now);
         if self.reign.as_ref().is_some_and(|reign| reign.is_agreed) {
             self.change_electorate(cx);
         }
         self.send_to_all(cx, Act::Beat, term);
         self.renew(cx);
+    }
+
+    /// Whoever has no vote and answered nothing for so long begins anew when it answers again.
+    fn forget_silent(&mut self, now: Instant) {
+        let (lease, voters) = (self.settings.lease, &self.electorate.voters);
+        if let Some(reign) = &mut self.reign {
+            let is_there = |follower: &Follower| now.saturating_since(follower.heard) < lease * 2;
+            reign.followers.retain(|voter, follower| is_there(follower) || voters.contains(voter));
+        }
     }
 
     /// Counts who follows: the lease lasts from the latest beat that enough have answered.
