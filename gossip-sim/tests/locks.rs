@@ -96,3 +96,10 @@ fn mixed_faults_break_nothing() {
 fn word_of_a_later_start_ends_no_life() {
     holds("coordination", [(4, 36)]);
 }
+
+/// A holder was thought dead for a moment. The leader forgot what it had answered, and took a question that came twice for a new one: it
+/// granted the lock to the same operation again, under another token.
+#[test]
+fn a_question_that_comes_again_after_a_doubt_is_no_new_one() {
+    holds("coordination", [(3, 481)]);
+}

@@ -182,7 +182,8 @@ impl Pool {
     /// Frees what is held by those who think of nothing any more, and forgets who is gone.
     pub(super) fn free_departed<A: Address>(&mut self, cx: &mut Context<A>) {
         let Some(office) = self.office.as_mut().filter(|office| office.gathering.is_none()) else { return };
-        office.sessions.retain(|&life, _| !is_over(cx, life, true));
+        // Who is only thought dead may have questions on their way that were answered before.
+        office.sessions.retain(|&life, _| cx.table.find(life.id).is_some() && !is_over(cx, life, false));
         let is_gone = |owner: Owner| is_over(cx, owner.life, self.config.free_dead);
         let gone: Vec<(Arc<str>, Owner)> = self
             .shelf
