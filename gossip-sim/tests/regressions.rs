@@ -82,3 +82,15 @@ fn a_clock_that_runs_fast_or_slow_makes_no_deadline_late() {
 fn a_node_that_is_alone_may_take_a_leaver_for_dead() {
     holds(include_str!("found/last-leaver.toml"), &[508]);
 }
+
+/// It was taken for the answer to another operation, which had the same number: "holds a lock as … while node 0 holds it".
+#[test]
+fn an_answer_about_a_lock_that_comes_to_somebody_else_is_not_believed() {
+    holds(include_str!("found/misaddressed.toml"), &[4, 6, 7]);
+}
+
+/// The leader forgot what it had answered, and granted the lock anew: "loses lock 2, … before its time is over".
+#[test]
+fn a_node_that_was_believed_dead_is_answered_as_before() {
+    holds(include_str!("found/stood-still.toml"), &[3, 16, 21, 36]);
+}
