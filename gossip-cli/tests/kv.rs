@@ -174,7 +174,13 @@ fn a_file_keeps_the_store_over_a_kill_and_a_proper_stop() {
 
     // What is somebody else's is left alone, and so is who cannot write.
     let other = folder.write("other", "#!/bin/sh\necho of somebody else\n");
-    let cases = [(other.as_str(), 2, "left where it is"), ("/nonexistent/store", 1, "/nonexistent/store")];
+    let pipe = folder.file("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let cases = [
+        (other.as_str(), 2, "left where it is"),
+        ("/nonexistent/store", 1, "/nonexistent/store"),
+        (&pipe, 1, "a named pipe, not a regular file"),
+    ];
     for (file, code, part) in cases {
         let args = ["agent", "--bind", "127.0.0.1:0", "--control", "none", "--kv-file", file];
         let (found, out, err) = told(&process::run(&args));

@@ -1,7 +1,9 @@
 //! Snapshots of stores in files.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+#[cfg(unix)]
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -124,17 +126,42 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn read_at_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    // To open a pipe is to wait for somebody at its other end, and a device may do anything.
+    let absent = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+    match fs::metadata(path) {
+        Err(error) if absent(&error) => return Ok(None),
+        found => check_type(found?.file_type())?,
+    }
     let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if absent(&error) => return Ok(None),
         opened => opened?,
     };
-    // A device may have no end.
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-    }
+    // There may be another one by now, and a device may have no end.
+    check_type(file.metadata()?.file_type())?;
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
+}
+
+fn check_type(found: FileType) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    let what = describe(found);
+    let reason = format!("it is {what}, not a regular file; give the path of a regular file, or of none yet");
+    Err(io::Error::new(ErrorKind::InvalidInput, reason))
+}
+
+fn describe(found: FileType) -> &'static str {
+    #[cfg(unix)]
+    if found.is_fifo() {
+        return "a named pipe";
+    } else if found.is_socket() {
+        return "a socket";
+    } else if found.is_char_device() || found.is_block_device() {
+        return "a device";
+    }
+    if found.is_dir() { "a directory" } else { "something else" }
 }
 
 /// Whether a file that does not begin as a snapshot may have been one: it ends too early, or its space was given and
@@ -223,6 +250,34 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         replace(&directory.path().join("missing/kv"), b"x").unwrap_err();
         assert_eq!(head(directory.path()).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_not_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+        assert!(made.success());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        let cases: [(&Path, &str); 4] = [
+            (&pipe, "a named pipe"),
+            (&link, "a named pipe"),
+            (Path::new("/dev/zero"), "a device"),
+            (directory.path(), "a directory"),
+        ];
+        let (done, outcome) = std::sync::mpsc::channel();
+        // Whoever opens a pipe for reading would wait for a writer for ever.
+        for (path, what) in cases {
+            for work in [head, read] {
+                let (done, path) = (done.clone(), path.to_path_buf());
+                thread::spawn(move || done.send(work(&path)));
+                let read = outcome.recv_timeout(std::time::Duration::from_secs(20)).expect("it does not wait");
+                let error = read.expect_err(what);
+                assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(what), "{error}");
+            }
+        }
     }
 
     #[test]
