@@ -7,6 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use gossip_core::{SnapshotError, StoreView};
@@ -15,6 +16,18 @@ use crate::StopReason;
 
 /// Damaged files of one name that are kept.
 const MOST_DAMAGED: u32 = 100;
+
+/// A file that was to replace another one was left by a crash if nobody has written to it for so long.
+const LEFT_AFTER: Duration = Duration::from_hours(1);
+
+/// Most files beside a snapshot that are looked at for such ones.
+const MOST_BESIDE: usize = 10_000;
+
+/// So many random characters end the name of such a file.
+const RANDOM: usize = 6;
+
+/// So many bytes of a snapshot's name are in theirs, which must not be too long.
+const LONGEST_NAME: usize = 200;
 
 /// A store was not written to a file. The file is what it was, or the new one as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -173,13 +186,43 @@ pub(super) fn is_torn(bytes: &[u8]) -> bool {
 /// Puts a file in the place of another one, which is there until the new one is whole and on the disk.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = directory_of(path);
-    let mut file = tempfile::Builder::new().prefix(".gossip-store-").tempfile_in(directory)?;
+    let prefix = prefix_of(path);
+    // They are in nobody's way, except by the space they take.
+    let _ = remove_leftovers(directory, &prefix, LEFT_AFTER);
+    let mut file = tempfile::Builder::new().prefix(&prefix).rand_bytes(RANDOM).tempfile_in(directory)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     // The name is on the disk when its directory is.
     #[cfg(unix)]
     File::open(directory)?.sync_all()?;
+    Ok(())
+}
+
+/// How the name of a file begins that is to replace the one at `path`.
+fn prefix_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".gossip-store-{}-", &name[..name.floor_char_boundary(LONGEST_NAME)])
+}
+
+/// Removes what was to replace a file when the process or the machine came to its end.
+fn remove_leftovers(directory: &Path, prefix: &str, after: Duration) -> io::Result<()> {
+    for entry in fs::read_dir(directory)?.take(MOST_BESIDE) {
+        let entry = entry?;
+        let is_one = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.strip_prefix(prefix))
+            .is_some_and(|rest| rest.len() == RANDOM && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        if !is_one {
+            continue;
+        }
+        let found = entry.metadata()?;
+        // Of a time to come is what was written before the clock was set back: another save may still be at it.
+        if found.is_file() && found.modified()?.elapsed().is_ok_and(|age| age >= after) {
+            fs::remove_file(entry.path())?;
+        }
+    }
     Ok(())
 }
 
@@ -216,6 +259,8 @@ fn directory_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -252,6 +297,32 @@ mod tests {
         assert_eq!(head(directory.path()).unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
+    #[test]
+    fn what_a_crash_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kv");
+        let old = SystemTime::now() - LEFT_AFTER;
+        let files = [
+            (".gossip-store-kv-aB3dEf", old, false),
+            (".gossip-store-kv-aB3dEg", SystemTime::now(), true),
+            (".gossip-store-kv-x-aB3dEf", old, true),
+            (".gossip-store-other-aB3dEf", old, true),
+            (".gossip-store-kv-notes", old, true),
+            ("kv-aB3dEf", old, true),
+        ];
+        for (name, written, _) in files {
+            File::create(directory.path().join(name)).unwrap().set_modified(written).unwrap();
+        }
+        replace(&path, b"x").unwrap();
+        for (name, _, stays) in files {
+            assert_eq!(directory.path().join(name).exists(), stays, "{name}");
+        }
+        // The longest name that a file can have is no reason not to save.
+        let long = directory.path().join("\u{e9}".repeat(127));
+        replace(&long, b"x").unwrap();
+        assert_eq!(fs::read(long).unwrap(), b"x");
+    }
+
     #[cfg(unix)]
     #[test]
     fn what_is_no_regular_file_is_not_opened() {
@@ -273,7 +344,7 @@ mod tests {
             for work in [head, read] {
                 let (done, path) = (done.clone(), path.to_path_buf());
                 thread::spawn(move || done.send(work(&path)));
-                let read = outcome.recv_timeout(std::time::Duration::from_secs(20)).expect("it does not wait");
+                let read = outcome.recv_timeout(Duration::from_secs(20)).expect("it does not wait");
                 let error = read.expect_err(what);
                 assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(what), "{error}");
             }
