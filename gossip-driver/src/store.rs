@@ -1,6 +1,7 @@
 //! Key-value stores as the application holds them.
 
 mod file;
+mod saves;
 pub(crate) mod slots;
 
 use std::convert::Infallible;
@@ -17,6 +18,7 @@ use crate::subscribe::Notice;
 use crate::{CommandError, Events, Runtime, StopReason, WeakCluster, WriteError};
 
 pub use file::{LoadError, SaveError};
+pub(crate) use saves::Saves;
 
 /// A key-value store that this node has all of. From [`Cluster::open_store`](crate::Cluster::open_store); clones are
 /// handles to the same store.
@@ -37,6 +39,7 @@ pub struct Store<R: Runtime> {
 pub(crate) struct Opened {
     pub(crate) name: Arc<str>,
     pub(crate) config: StoreConfig,
+    pub(crate) saves: Saves,
 }
 
 /// How much is in a [`Store`].
@@ -92,10 +95,11 @@ pub(crate) enum StoreCommand {
     Count {
         reply: Reply<StoreStats, Infallible>,
     },
-    /// `over`: the beginning of the file that the snapshot is to replace.
+    /// `over`: the beginning of the file that the snapshot is to replace. It is numbered.
     Save {
         over: Option<Vec<u8>>,
-        reply: Reply<Bytes, SnapshotError>,
+        opened: Arc<Opened>,
+        reply: Reply<(u64, Bytes), SnapshotError>,
     },
     Load {
         snapshot: Vec<u8>,
@@ -214,20 +218,25 @@ impl<R: Runtime> Store<R> {
     ///
     /// The file is written beside `path`, brought to the disk, and put in the place of the earlier one at once: after a
     /// crash there is the one or the other. Only its owner can read it. The node stands still while the store is copied
-    /// in memory; the disk is waited for by another thread, which goes on if the call is given up.
+    /// in memory; the disk is waited for by another thread, which goes on if the call is given up. Calls that save to
+    /// one path at the same time, one that was given up too, leave the latest state there.
     ///
     /// # Errors
     ///
     /// At `path` is something else than a snapshot of this store, the file cannot be written, or the node has stopped.
     pub async fn save(&self, path: impl Into<PathBuf>) -> Result<u64, SaveError> {
         let path: Arc<Path> = path.into().into();
+        let place = self.opened.saves.place(&path);
         let over = file::aside(&path, file::head).await.map_err(|error| SaveError::write(&path, error))?;
-        let snapshot = self.ask(|reply| StoreCommand::Save { over, reply }).await.map_err(|error| match error {
+        let opened = Arc::clone(&self.opened);
+        let made = self.ask(|reply| StoreCommand::Save { over, opened, reply }).await;
+        let (number, snapshot) = made.map_err(|error| match error {
             CommandError::Refused(error) => SaveError::Taken { path: path.to_path_buf(), error },
             CommandError::Stopped(reason) => SaveError::Stopped(reason),
         })?;
         let size = snapshot.len() as u64;
-        let written = file::aside(&path, move |path| file::replace(path, &snapshot)).await;
+        let write = move |path: &Path| place.write(number, || file::replace(path, &snapshot));
+        let written = file::aside(&path, write).await;
         written.map_err(|error| SaveError::write(&path, error))?;
         Ok(size)
     }
