@@ -6,6 +6,7 @@ pub(crate) mod slots;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::command::Reply;
 use crate::subscribe::Notice;
 use crate::{CommandError, Events, Runtime, StopReason, WeakCluster, WriteError};
 
+use file::Aside;
 pub use file::{LoadError, SaveError};
 pub(crate) use saves::Saves;
 
@@ -247,6 +249,9 @@ impl<R: Runtime> Store<R> {
     /// [`StoreConfig::keep`] then learns what was deleted meanwhile. The node stands still for as long as it takes to
     /// put the keys in their places; the disk is waited for by another thread.
     ///
+    /// What was [`refused`](Loaded::refused) is in the file alone, and a save to the same path ends it:
+    /// [`set_aside`](Self::set_aside) keeps such a file.
+    ///
     /// # Errors
     ///
     /// Nothing was taken. A file that was cut or damaged is renamed, with `.damaged` after its name, so that the next
@@ -269,8 +274,19 @@ impl<R: Runtime> Store<R> {
         if !is_damaged {
             return Err(LoadError::Unusable { path: path.to_path_buf(), error });
         }
-        let moved = file::aside(&path, file::set_aside).await;
+        let moved = file::aside(&path, |path| file::set_aside(path, Aside::Damaged)).await;
         Err(LoadError::Damaged { path: path.to_path_buf(), error, moved })
+    }
+
+    /// Renames a file of which [`load`](Self::load) took only a part, with `.refused` after its name, so that the next
+    /// [`save`](Self::save) does not replace it; its name from now on.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be renamed, or so many were set aside that somebody should look at them. The file is where it was.
+    pub async fn set_aside(&self, path: impl Into<PathBuf>) -> io::Result<PathBuf> {
+        let path: Arc<Path> = path.into().into();
+        file::aside(&path, |path| file::set_aside(path, Aside::Refused)).await
     }
 
     /// A question that is never refused.

@@ -1,6 +1,6 @@
 //! The file that keeps the key-value store over restarts of the agent.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gossip_tokio::{LoadError, SaveError, Store};
@@ -30,7 +30,8 @@ impl Kept {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is something else, or is damaged and cannot be moved aside: nothing is overwritten.
+    /// The file cannot be read, is something else, or is damaged or of no use in part and cannot be moved aside:
+    /// nothing is overwritten.
     pub(super) async fn open(store: Store, path: PathBuf) -> Result<Self, Failure> {
         let failed = |error: &LoadError| format!("--kv-file, or kv_file in the configuration file: {error}");
         match store.load(&path).await {
@@ -39,6 +40,9 @@ impl Kept {
                     file = %path.display(), taken = loaded.taken, refused = loaded.refused,
                     "took over the key-value store of the last run"
                 );
+                if loaded.refused > 0 {
+                    set_aside(&store, &path, loaded.refused).await?;
+                }
             }
             Ok(None) => info!(file = %path.display(), "there is no file of the key-value store yet"),
             Err(error @ LoadError::Damaged { moved: Ok(_), .. }) => {
@@ -89,4 +93,26 @@ impl Kept {
         }
         Ok(())
     }
+}
+
+/// Keeps a file that has what the store did not take.
+async fn set_aside(store: &Store, path: &Path, refused: usize) -> Result<(), Failure> {
+    let limits = store.config();
+    let moved = store.set_aside(path).await.map_err(|error| {
+        let path = path.display();
+        Failure::Failed(format!(
+            "--kv-file: {refused} keys in {path} were not taken, and would be lost when it is saved; it cannot be moved \
+             aside: {error}"
+        ))
+    })?;
+    warn!(
+        refused, file = %path.display(), moved = %moved.display(),
+        "not all of the key-value store of the last run was taken, and its file was moved aside: what was refused is \
+         written more than {} ahead of this machine's clock, which may be behind, or is over a limit (keys of {} bytes, \
+         values of {}, {} keys, {} bytes in all). To have it back, stop the agent, put right what is wrong, and move \
+         the file back",
+        humantime::format_duration(limits.max_ahead), limits.max_key, limits.max_value, limits.max_entries,
+        limits.max_bytes,
+    );
+    Ok(())
 }

@@ -14,8 +14,8 @@ use gossip_core::{SnapshotError, StoreView};
 
 use crate::StopReason;
 
-/// Damaged files of one name that are kept.
-const MOST_DAMAGED: u32 = 100;
+/// Files that are kept of those set aside from one path for one reason.
+const MOST_ASIDE: u32 = 100;
 
 /// A file that was to replace another one was left by a crash if nobody has written to it for so long.
 const LEFT_AFTER: Duration = Duration::from_hours(1);
@@ -110,6 +110,23 @@ impl SaveError {
 impl LoadError {
     pub(super) fn read(path: &Path, error: io::Error) -> Self {
         Self::Read { path: path.to_path_buf(), error }
+    }
+}
+
+/// Why a file is moved away from where the next save would replace it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aside {
+    Damaged,
+    /// It has what the store did not take.
+    Refused,
+}
+
+impl Aside {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::Refused => "refused",
+        }
     }
 }
 
@@ -226,11 +243,13 @@ fn remove_leftovers(directory: &Path, prefix: &str, after: Duration) -> io::Resu
     Ok(())
 }
 
-/// Gives a file another name, which no other file has; that name.
-pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    for number in 1..=MOST_DAMAGED {
+/// Gives a file another name, which says why and which no other file has; that name.
+pub(super) fn set_aside(path: &Path, why: Aside) -> io::Result<PathBuf> {
+    let why = why.word();
+    for number in 1..=MOST_ASIDE {
         let mut name = path.as_os_str().to_owned();
-        name.push(".damaged");
+        name.push(".");
+        name.push(why);
         if number > 1 {
             name.push(format!("-{number}"));
         }
@@ -249,7 +268,7 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
             }
         };
     }
-    let reason = format!("there are {MOST_DAMAGED} damaged ones beside it: look at them and remove them");
+    let reason = format!("there are {MOST_ASIDE} {why} ones beside it: look at them and remove them");
     Err(io::Error::new(ErrorKind::AlreadyExists, reason))
 }
 
@@ -271,14 +290,14 @@ mod tests {
             .into_iter()
             .map(|content| {
                 fs::write(&path, content).unwrap();
-                set_aside(&path).unwrap()
+                set_aside(&path, Aside::Damaged).unwrap()
             })
             .collect();
         assert!(!path.exists());
         let contents: Vec<_> = names.iter().map(|name| fs::read_to_string(name).unwrap()).collect();
         assert_eq!(contents, ["one", "two", "three"]);
         assert!(names[2].ends_with("kv.damaged-3"), "{names:?}");
-        assert_eq!(set_aside(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(set_aside(&path, Aside::Damaged).unwrap_err().kind(), ErrorKind::NotFound);
         assert!(!directory.path().join("kv.damaged-4").exists(), "the name was taken for nothing");
     }
 
