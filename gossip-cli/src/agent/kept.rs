@@ -166,16 +166,16 @@ mod tests {
     fn a_store_is_saved_after_a_change_once_more_later_and_now_and_then() {
         let start = Instant::now();
         let mut saved = Saved::next(None, start, 1);
-        let mut saves = Vec::new();
+        let mut seconds = Vec::new();
         for second in 1..=1_800 {
             let now = start + Duration::from_secs(second);
             // The keys change for the last time after 20 seconds.
             let fingerprint = if second < 20 { 1 + second / 10 } else { 3 };
             if saved.is_due(now, fingerprint) {
                 saved = Saved::next(Some(saved), now, fingerprint);
-                saves.push(second);
+                seconds.push(second);
             }
         }
-        assert_eq!(saves, [10, 20, 80, 680, 1_280]);
+        assert_eq!(seconds, [10, 20, 80, 680, 1_280]);
     }
 }
