@@ -304,7 +304,7 @@ pub(crate) struct AgentArgs {
     #[arg(long)]
     pub(crate) kv: bool,
     /// File that keeps the key-value store over restarts: read at the start, written when something changed, every five
-    /// seconds at most. Implies --kv.
+    /// seconds at most, a minute after the last change, every ten minutes, and at the end. Implies --kv.
     #[arg(long, value_name = "FILE")]
     pub(crate) kv_file: Option<PathBuf>,
     #[arg(long, value_name = "NAME,floor=N", help = ELECTION)]

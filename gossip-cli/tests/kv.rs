@@ -3,6 +3,7 @@
 
 mod process;
 
+use gossip_tokio::{Cluster, Config, StoreConfig};
 use serde_json::{Value as Json, json};
 
 use process::{Agent, Folder, Monitor, Process, SOON, eventually, gossip, told};
@@ -174,7 +175,13 @@ fn a_file_keeps_the_store_over_a_kill_and_a_proper_stop() {
 
     // What is somebody else's is left alone, and so is who cannot write.
     let other = folder.write("other", "#!/bin/sh\necho of somebody else\n");
-    let cases = [(other.as_str(), 2, "left where it is"), ("/nonexistent/store", 1, "/nonexistent/store")];
+    let pipe = folder.file("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let cases = [
+        (other.as_str(), 2, "left where it is"),
+        ("/nonexistent/store", 1, "/nonexistent/store"),
+        (&pipe, 1, "a named pipe, not a regular file"),
+    ];
     for (file, code, part) in cases {
         let args = ["agent", "--bind", "127.0.0.1:0", "--control", "none", "--kv-file", file];
         let (found, out, err) = told(&process::run(&args));
@@ -182,4 +189,33 @@ fn a_file_keeps_the_store_over_a_kill_and_a_proper_stop() {
         assert!(err.contains("--kv-file") && err.contains(part), "{err}");
     }
     assert_eq!(std::fs::read_to_string(&other).expect("it is there"), "#!/bin/sh\necho of somebody else\n");
+}
+
+#[tokio::test]
+async fn a_file_of_which_rows_are_refused_is_kept_aside() {
+    let folder = Folder::new("kv-refused");
+    let file = folder.file("store");
+    // An agent takes values of 65,536 bytes at most.
+    let limits = StoreConfig { max_value: 100_000, ..StoreConfig::default() };
+    let node = Cluster::start(Config::local("roomy")).await.expect("it starts");
+    let store = node.open_store("default", limits).await.expect("the settings are sound");
+    store.set("large", vec![b'x'; 65_537]).await.expect("it is within the limits");
+    store.set("small", "x").await.expect("it is within the limits");
+    store.save(&file).await.expect("it can be written");
+    node.shutdown().await;
+    let whole = std::fs::read(&file).expect("it is there");
+
+    let mut agent = Agent::start(&["--kv-file", &file]);
+    assert_eq!((value(&agent, "small"), value(&agent, "large")), (Some(json!("x")), None));
+    let aside = format!("{file}.refused");
+    let log = agent.process.log();
+    assert!(["refused=1", &aside, "clock", "65536"].iter().all(|part| log.contains(part)), "{log}");
+    agent.process.signal("-TERM");
+    assert!(agent.process.wait(SOON).success());
+    assert_eq!(std::fs::read(&aside).expect("it is there"), whole, "nothing is lost");
+
+    // What was taken is in a file of its own, which the next start takes whole.
+    let agent = Agent::start(&["--kv-file", &file]);
+    assert_eq!(value(&agent, "small"), Some(json!("x")));
+    assert!(!agent.process.log().contains("moved aside"), "{}", agent.process.log());
 }

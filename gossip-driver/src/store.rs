@@ -1,10 +1,12 @@
 //! Key-value stores as the application holds them.
 
 mod file;
+mod saves;
 pub(crate) mod slots;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,9 @@ use crate::command::Reply;
 use crate::subscribe::Notice;
 use crate::{CommandError, Events, Runtime, StopReason, WeakCluster, WriteError};
 
+use file::Aside;
 pub use file::{LoadError, SaveError};
+pub(crate) use saves::Saves;
 
 /// A key-value store that this node has all of. From [`Cluster::open_store`](crate::Cluster::open_store); clones are
 /// handles to the same store.
@@ -37,6 +41,7 @@ pub struct Store<R: Runtime> {
 pub(crate) struct Opened {
     pub(crate) name: Arc<str>,
     pub(crate) config: StoreConfig,
+    pub(crate) saves: Saves,
 }
 
 /// How much is in a [`Store`].
@@ -92,10 +97,11 @@ pub(crate) enum StoreCommand {
     Count {
         reply: Reply<StoreStats, Infallible>,
     },
-    /// `over`: the beginning of the file that the snapshot is to replace.
+    /// `over`: the beginning of the file that the snapshot is to replace. It is numbered.
     Save {
         over: Option<Vec<u8>>,
-        reply: Reply<Bytes, SnapshotError>,
+        opened: Arc<Opened>,
+        reply: Reply<(u64, Bytes), SnapshotError>,
     },
     Load {
         snapshot: Vec<u8>,
@@ -214,20 +220,25 @@ impl<R: Runtime> Store<R> {
     ///
     /// The file is written beside `path`, brought to the disk, and put in the place of the earlier one at once: after a
     /// crash there is the one or the other. Only its owner can read it. The node stands still while the store is copied
-    /// in memory; the disk is waited for by another thread, which goes on if the call is given up.
+    /// in memory; the disk is waited for by another thread, which goes on if the call is given up. Calls that save to
+    /// one path at the same time, one that was given up too, leave the latest state there.
     ///
     /// # Errors
     ///
     /// At `path` is something else than a snapshot of this store, the file cannot be written, or the node has stopped.
     pub async fn save(&self, path: impl Into<PathBuf>) -> Result<u64, SaveError> {
         let path: Arc<Path> = path.into().into();
+        let place = self.opened.saves.place(&path);
         let over = file::aside(&path, file::head).await.map_err(|error| SaveError::write(&path, error))?;
-        let snapshot = self.ask(|reply| StoreCommand::Save { over, reply }).await.map_err(|error| match error {
+        let opened = Arc::clone(&self.opened);
+        let made = self.ask(|reply| StoreCommand::Save { over, opened, reply }).await;
+        let (number, snapshot) = made.map_err(|error| match error {
             CommandError::Refused(error) => SaveError::Taken { path: path.to_path_buf(), error },
             CommandError::Stopped(reason) => SaveError::Stopped(reason),
         })?;
         let size = snapshot.len() as u64;
-        let written = file::aside(&path, move |path| file::replace(path, &snapshot)).await;
+        let write = move |path: &Path| place.write(number, || file::replace(path, &snapshot));
+        let written = file::aside(&path, write).await;
         written.map_err(|error| SaveError::write(&path, error))?;
         Ok(size)
     }
@@ -237,6 +248,9 @@ impl<R: Runtime> Store<R> {
     /// Load it right after opening the store, before the node joins or early: a node that was away for longer than
     /// [`StoreConfig::keep`] then learns what was deleted meanwhile. The node stands still for as long as it takes to
     /// put the keys in their places; the disk is waited for by another thread.
+    ///
+    /// What was [`refused`](Loaded::refused) is in the file alone, and a save to the same path ends it:
+    /// [`set_aside`](Self::set_aside) keeps such a file.
     ///
     /// # Errors
     ///
@@ -260,8 +274,19 @@ impl<R: Runtime> Store<R> {
         if !is_damaged {
             return Err(LoadError::Unusable { path: path.to_path_buf(), error });
         }
-        let moved = file::aside(&path, file::set_aside).await;
+        let moved = file::aside(&path, |path| file::set_aside(path, Aside::Damaged)).await;
         Err(LoadError::Damaged { path: path.to_path_buf(), error, moved })
+    }
+
+    /// Renames a file of which [`load`](Self::load) took only a part, with `.refused` after its name, so that the next
+    /// [`save`](Self::save) does not replace it; its name from now on.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be renamed, or so many were set aside that somebody should look at them. The file is where it was.
+    pub async fn set_aside(&self, path: impl Into<PathBuf>) -> io::Result<PathBuf> {
+        let path: Arc<Path> = path.into().into();
+        file::aside(&path, |path| file::set_aside(path, Aside::Refused)).await
     }
 
     /// A question that is never refused.

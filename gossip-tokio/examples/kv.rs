@@ -98,7 +98,12 @@ async fn one_node(config: Config, file: Option<PathBuf>) -> Outcome {
 /// Takes what was kept. A damaged file was moved aside: the others have what is in it.
 async fn load(store: &Store, file: &Path) -> Outcome {
     match store.load(file).await {
-        Ok(Some(loaded)) => println!("{} keys from {}", loaded.taken, file.display()),
+        Ok(Some(loaded)) => {
+            println!("{} keys from {}", loaded.taken, file.display());
+            if loaded.refused > 0 {
+                println!("{} were refused, and are in {}", loaded.refused, store.set_aside(file).await?.display());
+            }
+        }
         Ok(None) => println!("{} will be written at the end", file.display()),
         Err(error @ LoadError::Damaged { .. }) => println!("{error}"),
         Err(error) => return Err(error.into()),

@@ -8,7 +8,7 @@ use gossip_core::{SnapshotError, StoreConfig, StoreEntry, StoreError, StoreView}
 
 use crate::Runtime;
 use crate::pump::Pump;
-use crate::store::{Opened, PAGE, StoreCommand, StoreStats};
+use crate::store::{Opened, PAGE, Saves, StoreCommand, StoreStats};
 
 impl<R: Runtime> Pump<R> {
     /// Opens a store; one that is open already with the same settings is that one.
@@ -24,7 +24,7 @@ impl<R: Runtime> Pump<R> {
         let time = self.clock.read(now);
         self.node.set_wall_clock(time, unix_micros());
         self.node.open_store(time, name, config.clone())?;
-        let opened = Arc::new(Opened { name: Arc::from(name), config });
+        let opened = Arc::new(Opened { name: Arc::from(name), config, saves: Saves::default() });
         self.slots.add(Arc::clone(&opened));
         Ok(opened)
     }
@@ -53,9 +53,10 @@ impl<R: Runtime> Pump<R> {
                 let Some(store) = self.node.store(now, name) else { return };
                 let _ = reply.send(Ok(count(store)));
             }
-            StoreCommand::Save { over, reply } => {
+            StoreCommand::Save { over, opened, reply } => {
                 let Some(store) = self.node.store(now, name) else { return };
-                let _ = reply.send(snapshot(store, over.as_deref()));
+                let made = snapshot(store, over.as_deref()).map(|snapshot| (opened.saves.number(), snapshot));
+                let _ = reply.send(made);
             }
             StoreCommand::Write { key, value, ttl, reply } => {
                 let Some(mut store) = self.node.store_mut(now, name) else { return };

@@ -1,18 +1,33 @@
 //! Snapshots of stores in files.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+#[cfg(unix)]
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 use gossip_core::{SnapshotError, StoreView};
 
 use crate::StopReason;
 
-/// Damaged files of one name that are kept.
-const MOST_DAMAGED: u32 = 100;
+/// Files that are kept of those set aside from one path for one reason.
+const MOST_ASIDE: u32 = 100;
+
+/// A file that was to replace another one was left by a crash if nobody has written to it for so long.
+const LEFT_AFTER: Duration = Duration::from_hours(1);
+
+/// Most files beside a snapshot that are looked at for such ones.
+const MOST_BESIDE: usize = 10_000;
+
+/// So many random characters end the name of such a file.
+const RANDOM: usize = 6;
+
+/// So many bytes of a snapshot's name are in theirs, which must not be too long.
+const LONGEST_NAME: usize = 200;
 
 /// A store was not written to a file. The file is what it was, or the new one as a whole.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +113,23 @@ impl LoadError {
     }
 }
 
+/// Why a file is moved away from where the next save would replace it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aside {
+    Damaged,
+    /// It has what the store did not take.
+    Refused,
+}
+
+impl Aside {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Damaged => "damaged",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Does something with a file in a thread of its own, because whoever asks a disk has to wait.
 pub(super) async fn aside<T: Send + 'static>(
     path: &Arc<Path>,
@@ -124,17 +156,42 @@ pub(super) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn read_at_most(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+    // To open a pipe is to wait for somebody at its other end, and a device may do anything.
+    let absent = |error: &io::Error| error.kind() == ErrorKind::NotFound;
+    match fs::metadata(path) {
+        Err(error) if absent(&error) => return Ok(None),
+        found => check_type(found?.file_type())?,
+    }
     let file = match File::open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if absent(&error) => return Ok(None),
         opened => opened?,
     };
-    // A device may have no end.
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-    }
+    // There may be another one by now, and a device may have no end.
+    check_type(file.metadata()?.file_type())?;
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
+}
+
+fn check_type(found: FileType) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    let what = describe(found);
+    let reason = format!("it is {what}, not a regular file; give the path of a regular file, or of none yet");
+    Err(io::Error::new(ErrorKind::InvalidInput, reason))
+}
+
+fn describe(found: FileType) -> &'static str {
+    #[cfg(unix)]
+    if found.is_fifo() {
+        return "a named pipe";
+    } else if found.is_socket() {
+        return "a socket";
+    } else if found.is_char_device() || found.is_block_device() {
+        return "a device";
+    }
+    if found.is_dir() { "a directory" } else { "something else" }
 }
 
 /// Whether a file that does not begin as a snapshot may have been one: it ends too early, or its space was given and
@@ -146,7 +203,10 @@ pub(super) fn is_torn(bytes: &[u8]) -> bool {
 /// Puts a file in the place of another one, which is there until the new one is whole and on the disk.
 pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = directory_of(path);
-    let mut file = tempfile::Builder::new().prefix(".gossip-store-").tempfile_in(directory)?;
+    let prefix = prefix_of(path);
+    // They are in nobody's way, except by the space they take.
+    let _ = remove_leftovers(directory, &prefix, LEFT_AFTER);
+    let mut file = tempfile::Builder::new().prefix(&prefix).rand_bytes(RANDOM).tempfile_in(directory)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -156,11 +216,40 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives a file another name, which no other file has; that name.
-pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    for number in 1..=MOST_DAMAGED {
+/// How the name of a file begins that is to replace the one at `path`.
+fn prefix_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!(".gossip-store-{}-", &name[..name.floor_char_boundary(LONGEST_NAME)])
+}
+
+/// Removes what was to replace a file when the process or the machine came to its end.
+fn remove_leftovers(directory: &Path, prefix: &str, after: Duration) -> io::Result<()> {
+    for entry in fs::read_dir(directory)?.take(MOST_BESIDE) {
+        let entry = entry?;
+        let is_one = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.strip_prefix(prefix))
+            .is_some_and(|rest| rest.len() == RANDOM && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        if !is_one {
+            continue;
+        }
+        let found = entry.metadata()?;
+        // Of a time to come is what was written before the clock was set back: another save may still be at it.
+        if found.is_file() && found.modified()?.elapsed().is_ok_and(|age| age >= after) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a file another name, which says why and which no other file has; that name.
+pub(super) fn set_aside(path: &Path, why: Aside) -> io::Result<PathBuf> {
+    let why = why.word();
+    for number in 1..=MOST_ASIDE {
         let mut name = path.as_os_str().to_owned();
-        name.push(".damaged");
+        name.push(".");
+        name.push(why);
         if number > 1 {
             name.push(format!("-{number}"));
         }
@@ -179,7 +268,7 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
             }
         };
     }
-    let reason = format!("there are {MOST_DAMAGED} damaged ones beside it: look at them and remove them");
+    let reason = format!("there are {MOST_ASIDE} {why} ones beside it: look at them and remove them");
     Err(io::Error::new(ErrorKind::AlreadyExists, reason))
 }
 
@@ -189,6 +278,8 @@ fn directory_of(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
@@ -199,14 +290,14 @@ mod tests {
             .into_iter()
             .map(|content| {
                 fs::write(&path, content).unwrap();
-                set_aside(&path).unwrap()
+                set_aside(&path, Aside::Damaged).unwrap()
             })
             .collect();
         assert!(!path.exists());
         let contents: Vec<_> = names.iter().map(|name| fs::read_to_string(name).unwrap()).collect();
         assert_eq!(contents, ["one", "two", "three"]);
         assert!(names[2].ends_with("kv.damaged-3"), "{names:?}");
-        assert_eq!(set_aside(&path).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(set_aside(&path, Aside::Damaged).unwrap_err().kind(), ErrorKind::NotFound);
         assert!(!directory.path().join("kv.damaged-4").exists(), "the name was taken for nothing");
     }
 
@@ -223,6 +314,60 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         replace(&directory.path().join("missing/kv"), b"x").unwrap_err();
         assert_eq!(head(directory.path()).unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn what_a_crash_left_is_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kv");
+        let old = SystemTime::now() - LEFT_AFTER;
+        let files = [
+            (".gossip-store-kv-aB3dEf", old, false),
+            (".gossip-store-kv-aB3dEg", SystemTime::now(), true),
+            (".gossip-store-kv-x-aB3dEf", old, true),
+            (".gossip-store-other-aB3dEf", old, true),
+            (".gossip-store-kv-notes", old, true),
+            ("kv-aB3dEf", old, true),
+        ];
+        for (name, written, _) in files {
+            File::create(directory.path().join(name)).unwrap().set_modified(written).unwrap();
+        }
+        replace(&path, b"x").unwrap();
+        for (name, _, stays) in files {
+            assert_eq!(directory.path().join(name).exists(), stays, "{name}");
+        }
+        // The longest name that a file can have is no reason not to save.
+        let long = directory.path().join("\u{e9}".repeat(127));
+        replace(&long, b"x").unwrap();
+        assert_eq!(fs::read(long).unwrap(), b"x");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_not_opened() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+        assert!(made.success());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&pipe, &link).unwrap();
+        let cases: [(&Path, &str); 4] = [
+            (&pipe, "a named pipe"),
+            (&link, "a named pipe"),
+            (Path::new("/dev/zero"), "a device"),
+            (directory.path(), "a directory"),
+        ];
+        let (done, outcome) = std::sync::mpsc::channel();
+        // Whoever opens a pipe for reading would wait for a writer for ever.
+        for (path, what) in cases {
+            for work in [head, read] {
+                let (done, path) = (done.clone(), path.to_path_buf());
+                thread::spawn(move || done.send(work(&path)));
+                let read = outcome.recv_timeout(Duration::from_secs(20)).expect("it does not wait");
+                let error = read.expect_err(what);
+                assert!(error.kind() == ErrorKind::InvalidInput && error.to_string().contains(what), "{error}");
+            }
+        }
     }
 
     #[test]
