@@ -131,6 +131,13 @@ impl Stores {
         self.follow(cx);
     }
 
+    /// The wall clock was set back.
+    pub(crate) fn turn_back(&mut self, unix: u64) {
+        for store in &mut self.stores {
+            store.turn_back(unix);
+        }
+    }
+
     /// Lets end what ends by now.
     pub(crate) fn step<A: Address>(&mut self, cx: &mut Context<A>) {
         if let Some(unix) = cx.unix_micros() {

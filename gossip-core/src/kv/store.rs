@@ -258,6 +258,21 @@ impl Store {
         }
     }
 
+    /// The wall clock was set back: what is noted for a time that is still to come was noted while it was wrong.
+    pub(super) fn turn_back(&mut self, unix: u64) {
+        if self.is_to_come(unix, self.shared) {
+            self.shared = unix;
+        }
+        if self.is_to_come(unix, self.since) {
+            self.since = unix;
+        }
+    }
+
+    /// Whether a time is further ahead of the wall clock than clocks may differ.
+    fn is_to_come(&self, unix: u64, time: u64) -> bool {
+        time > unix.saturating_add(micros(self.config.max_ahead))
+    }
+
     /// Lets end what ends by now, and forgets what was kept for long enough.
     pub(super) fn step(&mut self, now: Instant, unix: u64, changes: &mut Changes) {
         for _ in 0..ENDS {
