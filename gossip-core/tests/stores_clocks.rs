@@ -83,3 +83,36 @@ fn a_clock_that_was_wrong_once_does_not_bring_back_what_was_deleted() {
     net.run(secs(30));
     assert_eq!([0, 1, 2].map(|who| has(&net, who, "gone")), [false; 3]);
 }
+
+fn fingerprint(net: &Net, who: usize) -> u64 {
+    net.hosts[who].node.as_ref().expect("it runs").store(net.now, NAME).expect("it is open").fingerprint()
+}
+
+#[test]
+fn a_value_that_a_wrong_clock_ended_comes_back_when_the_clock_is_right() {
+    let mut net = storing(2, &StoreConfig::default());
+    set(&mut net, 0, "session", Some(Duration::from_hours(1)));
+    net.run(secs(5));
+    assert!(has(&net, 1, "session"));
+    leap(&mut net, 1, Duration::from_hours(2), secs(2));
+    net.run(secs(120));
+    assert_eq!(fingerprint(&net, 0), fingerprint(&net, 1));
+    assert_eq!([0, 1].map(|who| has(&net, who, "session")), [true; 2]);
+}
+
+#[test]
+fn a_newcomer_does_not_take_what_a_wrong_clock_left_of_a_value() {
+    let mut net = storing(2, &StoreConfig::default());
+    set(&mut net, 0, "session", Some(Duration::from_hours(1)));
+    net.run(secs(5));
+    tell(&mut net, 1, Duration::from_hours(2));
+    net.run(secs(2));
+    assert!(!has(&net, 1, "session"));
+    for number in 0..4 {
+        let late = net.start(10 + number, Config::lan("test"));
+        net.join(late, 0);
+        net.run(secs(3));
+        open(&mut net, late, &StoreConfig::default());
+        net.run_until(secs(60), |net| has(net, late, "session")).expect("it is given the value");
+    }
+}

@@ -172,7 +172,7 @@ impl<A: Address> Node<A> {
         let before = self.cx.unix_micros();
         self.cx.wall = Some((self.cx.now, unix_micros));
         if before.is_some_and(|before| before > unix_micros) {
-            self.stores.turn_back(unix_micros);
+            self.stores.turn_back(self.cx.now, unix_micros);
         }
         self.stores.follow(&mut self.cx);
     }
