@@ -21,6 +21,7 @@ use siphasher::sip::SipHasher24;
 use crate::context::Context;
 use crate::identity::{Address, Epoch, NodeId};
 use crate::stats::DropReason;
+use crate::time::Instant;
 use crate::timer::Timer;
 use crate::wire::{self, StoreRoot, Sync};
 
@@ -129,6 +130,13 @@ impl Stores {
             }
         }
         self.follow(cx);
+    }
+
+    /// The wall clock was set back.
+    pub(crate) fn turn_back(&mut self, now: Instant, unix: u64) {
+        for store in &mut self.stores {
+            store.turn_back(now, unix);
+        }
     }
 
     /// Lets end what ends by now.

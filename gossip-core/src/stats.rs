@@ -190,7 +190,7 @@ counted! {
         StoreEntryTooLarge = "store_entry_too_large",
         /// A row that found its store full.
         StoreFull = "store_full",
-        /// A row written too far ahead of this node's wall clock.
+        /// A row written, ended, or ending too far ahead of this node's wall clock.
         StoreClockAhead = "store_clock_ahead",
     }
 }

@@ -239,3 +239,35 @@ fn answers_over_a_connection_compare_stores_and_answers_to_addresses_that_are_no
         assert_eq!(told(&net) - before, u64::from(is_connected));
     }
 }
+
+/// Its clock is 20 s ahead, others refuse what it writes; it stops soon, and comes back with its snapshot.
+#[test]
+fn what_others_refused_is_not_taken_for_what_they_deleted() {
+    let mut net = storing(3, &forgetful());
+    net.run(secs(5));
+    let now = net.now;
+    net.node(2).set_wall_clock(now, START + now.as_micros() + 20_000_000);
+    set(&mut net, 2, "ahead", "x", None);
+    net.run(secs(10));
+    assert_eq!([0, 1, 2].map(|who| value(&net, who, "ahead").is_some()), [false, false, true]);
+    assert_eq!(pass_over(&mut net, 2, |_| ()), 1);
+    assert_eq!([0, 1, 2].map(|who| value(&net, who, "ahead").is_some()), [true; 3]);
+}
+
+#[test]
+fn what_found_no_room_elsewhere_is_not_taken_for_what_was_deleted() {
+    let mut net = Net::cluster(3, &Config::lan("test"));
+    let small = StoreConfig { max_value: 4, ..forgetful() };
+    open(&mut net, 0, &small);
+    open(&mut net, 1, &small);
+    open(&mut net, 2, &forgetful());
+    net.run(secs(5));
+    set(&mut net, 2, "long", "more than four", None);
+    net.run(secs(30));
+    net.reaches = |a, b| (a == 2) == (b == 2);
+    net.run(secs(100));
+    net.reaches = |_, _| true;
+    net.join(2, 0);
+    net.run(secs(30));
+    assert_eq!([0, 1, 2].map(|who| value(&net, who, "long").is_some()), [false, false, true]);
+}

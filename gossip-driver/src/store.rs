@@ -223,6 +223,9 @@ impl<R: Runtime> Store<R> {
     /// in memory; the disk is waited for by another thread, which goes on if the call is given up. Calls that save to
     /// one path at the same time, one that was given up too, leave the latest state there.
     ///
+    /// Save now and then even if nothing changes. The file says which writes only this node had when it was saved: after
+    /// a restart from an old one they count as news, and are given to all, though others have had and deleted them since.
+    ///
     /// # Errors
     ///
     /// At `path` is something else than a snapshot of this store, the file cannot be written, or the node has stopped.

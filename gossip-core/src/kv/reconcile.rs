@@ -41,8 +41,8 @@ struct Exchange {
     roots: (u64, Option<u64>),
     /// Own rows in the beginning: later ones may not be compared.
     own: u64,
-    /// Something did not fit.
-    is_cut: bool,
+    /// What did not fit, or was not taken, at either side.
+    missing: u8,
 }
 
 #[derive(Debug)]
@@ -63,13 +63,13 @@ struct Reply {
     limit: usize,
     /// Nothing more fits.
     is_full: bool,
-    /// Something was left out.
-    is_cut: bool,
+    /// What was left out, as it is told.
+    missing: u8,
 }
 
 impl Reply {
     fn new(limit: usize) -> Self {
-        Self { items: Vec::new(), limit, is_full: false, is_cut: false }
+        Self { items: Vec::new(), limit, is_full: false, missing: 0 }
     }
 
     /// Appends an item, if it fits or is the only one.
@@ -82,7 +82,14 @@ impl Reply {
                 self.is_full = true;
             }
         }
-        self.is_cut |= self.is_full;
+        if self.is_full {
+            self.cut();
+        }
+    }
+
+    /// Not all is said.
+    fn cut(&mut self) {
+        self.missing |= SyncHeader::CUT;
     }
 
     /// More rows than this do not fit.
@@ -131,7 +138,7 @@ impl Store {
         cx.stats.store_exchanges += 1;
         let id = cx.rng.next_u32();
         let (roots, own) = ((self.table.tree().root(), None), self.own);
-        self.reconciler.exchange = Some(Exchange { id, peer, heard: cx.now, began: unix, roots, own, is_cut: false });
+        self.reconciler.exchange = Some(Exchange { id, peer, heard: cx.now, began: unix, roots, own, missing: 0 });
         let mut reply = Reply::new(cx.config.chunk);
         self.describe(Bucket::ROOT, &mut reply);
         self.send(cx, unix, to, (id, 0), reply);
@@ -146,7 +153,7 @@ impl Store {
         sync: &Sync<'_>,
         changes: &mut Changes,
     ) {
-        let SyncHeader { exchange: id, step, since, cut, root, .. } = sync.header;
+        let SyncHeader { exchange: id, step, since, missing, root, .. } = sync.header;
         let other = Other { since: u64::from(since) * 1_000_000 };
         let mut reply = Reply::new(cx.config.chunk);
         for item in sync.items.clone() {
@@ -161,17 +168,20 @@ impl Store {
         let mine = |exchange: &&mut Exchange| exchange.id == id && exchange.peer == peer;
         let Some(exchange) = self.reconciler.exchange.as_mut().filter(mine) else { return };
         exchange.heard = cx.now;
-        exchange.is_cut |= cut || reply.is_cut;
+        exchange.missing |= missing | reply.missing;
         let before = *exchange.roots.1.get_or_insert(root);
         if !reply.items.is_empty() && step < STEPS {
             self.send(cx, unix, from, (id, step + 1), reply);
             return;
         }
-        let (is_cut, was) = (exchange.is_cut, (exchange.roots.0, before));
+        let (missing, was) = (exchange.missing, (exchange.roots.0, before));
         let (began, own) = (exchange.began, exchange.own);
         self.reconciler.exchange = None;
-        if !is_cut && reply.items.is_empty() {
-            self.note_shared(unix, began, since, own);
+        if missing & SyncHeader::CUT == 0 && reply.items.is_empty() {
+            // What somebody refused, as what is too large for it, is not the same now.
+            if missing == 0 {
+                self.note_shared(unix, began, since, own);
+            }
         } else if was != (self.table.tree().root(), root) && cx.is_active() {
             // There is more, and it is getting less.
             self.begin(cx, unix, peer, from);
@@ -191,6 +201,7 @@ impl Store {
         match item {
             SyncItem::Row(row) => {
                 if let Err(reason) = self.take(cx.now, unix, &row, changes) {
+                    reply.missing |= SyncHeader::REFUSED;
                     cx.drop(reason);
                 }
             }
@@ -204,7 +215,9 @@ impl Store {
                     if theirs == [0; 8] {
                         let rows = self.table.tree().rows(child).map(|(_, key, _)| key.clone());
                         give.extend(rows.take(reply.most_rows().saturating_sub(give.len())));
-                        reply.is_cut |= give.len() == reply.most_rows();
+                        if give.len() == reply.most_rows() {
+                            reply.cut();
+                        }
                     } else {
                         self.describe(child, reply);
                     }
@@ -246,7 +259,7 @@ impl Store {
         let mut newer = Vec::new();
         for (place, key, fingerprint) in self.table.tree().rows(bucket) {
             if newer.len() == reply.most_rows() {
-                reply.is_cut = true;
+                reply.cut();
                 theirs.retain(|&listed, _| listed < place);
                 break;
             }
@@ -292,7 +305,7 @@ impl Store {
 
     fn send<A: Address>(&self, cx: &mut Context<A>, unix: u64, to: A, (exchange, step): (u32, u8), reply: Reply) {
         let (mark, root, since) = (self.mark, self.table.tree().root(), self.told_since(unix));
-        let header = SyncHeader { mark, exchange, step, root, since, cut: reply.is_cut };
+        let header = SyncHeader { mark, exchange, step, root, since, missing: reply.missing };
         cx.outbox.push(Pending::StoreSync { to, header, items: reply.items });
     }
 }

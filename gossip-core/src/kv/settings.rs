@@ -21,7 +21,8 @@ pub struct StoreConfig {
     pub max_bytes: usize,
     /// For how long a deletion is remembered. 1 s to 365 days, and at least twice `max_ahead`.
     ///
-    /// Groups of members that are cut off from each other for longer than this may bring back what the others deleted.
+    /// Groups of members that are cut off from each other for longer than this may bring back what the others deleted,
+    /// two nodes for example.
     pub keep: Duration,
     /// How far the timestamp of a write may be ahead of this node's wall clock. 1 ms to 24 h.
     ///

@@ -186,6 +186,11 @@ impl Store {
         if self.admit_key(key).is_err() || size > self.config.max_value {
             return Err(DropReason::StoreEntryTooLarge);
         }
+        // What a clock that is wrong left of a value, or made of its end.
+        let longest = if row.value.is_some() { micros(LONGEST) } else { 0 };
+        if row.expires.is_some_and(|end| self.is_to_come(unix.saturating_add(longest), end)) {
+            return Err(DropReason::StoreClockAhead);
+        }
         let keep = micros(self.config.keep);
         let mut row = Row { own, ..Row::of(row) };
         if row.expires.is_some_and(|expires| expires <= unix) {
@@ -258,6 +263,28 @@ impl Store {
         }
     }
 
+    /// The wall clock was set back: what is noted for a time that is still to come was noted while it was wrong.
+    pub(super) fn turn_back(&mut self, now: Instant, unix: u64) {
+        if self.is_to_come(unix, self.shared) {
+            self.shared = unix;
+        }
+        if self.is_to_come(unix, self.since) {
+            self.since = unix;
+        }
+        // Values that ended are gone here; others, whose clocks were right, have them and are asked for them.
+        let ended_early = |row: &Row| row.value.is_none() && row.expires.is_some_and(|end| self.is_to_come(unix, end));
+        let lost = self.table.iter().filter(|(_, row)| ended_early(row)).map(|(key, _)| key.clone());
+        for key in lost.collect::<Vec<Arc<str>>>() {
+            self.table.remove(&key);
+            self.changed = now;
+        }
+    }
+
+    /// Whether a time is further ahead of the wall clock than clocks may differ.
+    fn is_to_come(&self, unix: u64, time: u64) -> bool {
+        time > unix.saturating_add(micros(self.config.max_ahead))
+    }
+
     /// Lets end what ends by now, and forgets what was kept for long enough.
     pub(super) fn step(&mut self, now: Instant, unix: u64, changes: &mut Changes) {
         for _ in 0..ENDS {
@@ -284,4 +311,31 @@ fn entry_of(key: &Arc<str>, row: &Row, unix: u64) -> Option<StoreEntry> {
 
 pub(super) fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_no_write_can_have_is_refused() {
+        const UNIX: u64 = 1_800_000_000_000_000;
+        let config = StoreConfig::default();
+        let latest = UNIX + micros(LONGEST) + micros(config.max_ahead);
+        let (now, mut changes) = (Instant::ZERO, Changes::new(8));
+        let mut store = Store::new(Arc::from("shared"), config, now, UNIX).expect("the settings are valid");
+        let writer = NodeId::from_u128(1);
+        let row = |expires| StoreRow {
+            key: "key",
+            stamp: 1,
+            writer,
+            epoch: Epoch::from_u64(1),
+            expires: Some(expires),
+            value: Some(b"x"),
+        };
+        assert_eq!(store.take(now, UNIX, &row(latest + 1), &mut changes), Err(DropReason::StoreClockAhead));
+        assert!(!store.has("key", UNIX));
+        assert_eq!(store.take(now, UNIX, &row(latest), &mut changes), Ok(true));
+        assert!(store.has("key", UNIX));
+    }
 }

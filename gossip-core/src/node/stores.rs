@@ -169,7 +169,11 @@ impl<A: Address> Node<A> {
     /// whenever the two may have come apart, once a second say. Stores need it.
     pub fn set_wall_clock(&mut self, now: Instant, unix_micros: u64) {
         self.advance(now);
+        let before = self.cx.unix_micros();
         self.cx.wall = Some((self.cx.now, unix_micros));
+        if before.is_some_and(|before| before > unix_micros) {
+            self.stores.turn_back(self.cx.now, unix_micros);
+        }
         self.stores.follow(&mut self.cx);
     }
 

@@ -40,8 +40,15 @@ pub(crate) struct SyncHeader {
     pub(crate) root: u64,
     /// As in [`StoreRoot`].
     pub(crate) since: u32,
+    /// What is missing: [`Self::CUT`] and [`Self::REFUSED`].
+    pub(crate) missing: u8,
+}
+
+impl SyncHeader {
     /// Not all fitted that there is to say.
-    pub(crate) cut: bool,
+    pub(crate) const CUT: u8 = 1;
+    /// The sender did not take all rows that it was given in the step before.
+    pub(crate) const REFUSED: u8 = 2;
 }
 
 /// A step of a comparison of two stores.
