@@ -64,13 +64,14 @@ impl<R: Runtime> Transport<R> {
     /// too long.
     pub(crate) async fn open(&self, to: &NodeAddress, span: Duration) -> io::Result<Carrier<R::Stream>> {
         let opening = async {
-            let Some(second) = (self.elsewhere)(to) else { return self.open_at(to).await };
             let (first, head_start) = (pin!(self.open_at(to)), pin!(sleep(&self.runtime, span / HEAD_START)));
             let first = match select(first, head_start).await {
                 Either::Left((Ok(stream), _)) => return Ok(stream),
                 Either::Left((Err(error), _)) => Either::Left(ready(Err(error))),
                 Either::Right(((), first)) => Either::Right(first),
             };
+            // Of a member that was heard of a moment ago it may not have been known before.
+            let Some(second) = (self.elsewhere)(to) else { return first.await };
             let both = |first: io::Error, error: io::Error| {
                 io::Error::new(first.kind(), format!("{first}; and at {second}: {error}"))
             };

@@ -154,7 +154,11 @@ pub(crate) async fn who_reaches_nothing_but_urls_is_a_member_like_others<R: Runt
         }
         for (one, other) in [(2, 1), (1, 2), (2, 0)] {
             let asked = nodes[one].request(nodes[other].id(), kind(), &(), Duration::from_secs(10));
-            within("an answer", asked).await.expect("they reach each other");
+            let answer = within("an answer", asked).await;
+            answer.unwrap_or_else(|error| {
+                let member = nodes[one].members().member(nodes[other].id()).cloned();
+                panic!("{one} reaches {other}, refusing {refuses}: {error}; it knows {member:?}")
+            });
         }
         let mut events = nodes[2].events();
         let is_suspected = |event| match event {
