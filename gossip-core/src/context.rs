@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::delivery::Deliveries;
 use crate::dissemination::{Dissemination, retransmit_limit};
 use crate::drawn::Drawn;
+use crate::error::PhaseError;
 use crate::event::Events;
 use crate::identity::{Address, Epoch, Identity, Incarnation, NodeId, Versions};
 use crate::lane::Lanes;
@@ -181,6 +182,15 @@ impl<A: Address> Context<A> {
 
     pub(crate) fn is_active(&self) -> bool {
         self.phase == Phase::Active
+    }
+
+    /// Refuses what only a node can do that takes part.
+    pub(crate) fn check_active(&self) -> Result<(), PhaseError> {
+        match self.phase {
+            Phase::Active => Ok(()),
+            Phase::Contested => Err(PhaseError::Contested),
+            Phase::Leaving | Phase::Left => Err(PhaseError::Leaving),
+        }
     }
 
     pub(crate) fn drop(&mut self, reason: DropReason) {

@@ -137,11 +137,7 @@ impl<A: Address> Node<A> {
     /// The state is unchanged if the node is leaving or lost its id to a rival.
     pub fn set_address(&mut self, now: Instant, address: A) -> Result<(), PhaseError> {
         self.advance(now);
-        match self.cx.phase {
-            Phase::Active => {}
-            Phase::Contested => return Err(PhaseError::Contested),
-            Phase::Leaving | Phase::Left => return Err(PhaseError::Leaving),
-        }
+        self.cx.check_active()?;
         if *self.address() != address {
             let now = self.cx.now;
             self.cx.table.change(Slot::MYSELF, now, |row| row.member.address = address);

@@ -1,8 +1,6 @@
 //! Elections, as the application sees them.
 
-use crate::context::Phase;
 use crate::election::{ElectionConfig, ElectionError, ElectionStatus, Term};
-use crate::error::PhaseError;
 use crate::identity::Address;
 use crate::node::Node;
 use crate::time::Instant;
@@ -18,11 +16,7 @@ impl<A: Address> Node<A> {
     /// already, or in 64 elections, or if it is not active.
     pub fn enter_election(&mut self, now: Instant, name: &str, settings: ElectionConfig) -> Result<(), ElectionError> {
         self.advance(now);
-        match self.cx.phase {
-            Phase::Active => {}
-            Phase::Contested => return Err(PhaseError::Contested.into()),
-            Phase::Leaving | Phase::Left => return Err(PhaseError::Leaving.into()),
-        }
+        self.cx.check_active()?;
         self.elections.enter(&mut self.cx, name, settings)
     }
 

@@ -2,8 +2,6 @@
 
 use core::time::Duration;
 
-use crate::context::Phase;
-use crate::error::PhaseError;
 use crate::identity::Address;
 use crate::lock::{Grant, LockConfig, LockError, LockNews, LockOp, LockRequest, OpenLocksError, Token, Verb};
 use crate::node::Node;
@@ -19,7 +17,7 @@ impl<A: Address> Node<A> {
     /// not take part in the election, the pool or 64 others are open already, or the node is not active.
     pub fn open_locks(&mut self, now: Instant, name: &str, config: LockConfig) -> Result<(), OpenLocksError> {
         self.advance(now);
-        self.admit_lock_phase()?;
+        self.cx.check_active()?;
         self.locks.open(&mut self.cx, &self.elections, name, config)
     }
 
@@ -111,15 +109,7 @@ impl<A: Address> Node<A> {
         patience: Duration,
     ) -> Result<LockOp, LockError> {
         self.advance(now);
-        self.admit_lock_phase()?;
+        self.cx.check_active()?;
         self.locks.begin(&mut self.cx, &self.elections, at, verb, patience)
-    }
-
-    fn admit_lock_phase(&self) -> Result<(), PhaseError> {
-        match self.cx.phase {
-            Phase::Active => Ok(()),
-            Phase::Contested => Err(PhaseError::Contested),
-            Phase::Leaving | Phase::Left => Err(PhaseError::Leaving),
-        }
     }
 }

@@ -3,9 +3,7 @@
 use bytes::Bytes;
 
 use crate::broadcast::Incoming;
-use crate::context::Phase;
 use crate::delivery::Delivery;
-use crate::error::PhaseError;
 use crate::identity::{Address, NodeId};
 use crate::mail::{Content, Mail};
 use crate::membership::{Member, Slot};
@@ -38,7 +36,7 @@ impl<A: Address> Node<A> {
         options: BroadcastOptions<'_>,
     ) -> Result<MessageId, SendError> {
         self.advance(now);
-        self.admit_phase()?;
+        self.cx.check_active()?;
         self.admit_payload(&payload)?;
         if let Some(tag) = options.tag
             && self.cx.ring.tagged(tag).next().is_none()
@@ -179,7 +177,7 @@ impl<A: Address> Node<A> {
 
     /// The slot of a live member, if a message with this payload can be sent to it.
     fn receiver(&self, to: NodeId, payload: &Bytes) -> Result<Slot, SendError> {
-        self.admit_phase()?;
+        self.cx.check_active()?;
         self.admit_payload(payload)?;
         let slot = self.cx.table.find(to).ok_or(SendError::UnknownMember)?;
         if !self.cx.table.member(slot).state.is_live() {
@@ -189,14 +187,6 @@ impl<A: Address> Node<A> {
             self.cx.mail.admit(to, payload.len())?;
         }
         Ok(slot)
-    }
-
-    fn admit_phase(&self) -> Result<(), SendError> {
-        match self.cx.phase {
-            Phase::Active => Ok(()),
-            Phase::Contested => Err(PhaseError::Contested.into()),
-            Phase::Leaving | Phase::Left => Err(PhaseError::Leaving.into()),
-        }
     }
 
     fn admit_payload(&self, payload: &Bytes) -> Result<(), SendError> {

@@ -4,8 +4,6 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use crate::context::Phase;
-use crate::error::PhaseError;
 use crate::identity::Address;
 use crate::kv::{
     Changes, Loaded, SnapshotError, Store, StoreChange, StoreConfig, StoreEntry, StoreError, StoreVersion, Write,
@@ -149,7 +147,7 @@ impl<A: Address> StoreMut<'_, A> {
 
     fn write(&mut self, write: Write<'_>) -> Result<StoreVersion, StoreError> {
         let node = &mut *self.node;
-        node.admit_store_phase()?;
+        node.cx.check_active()?;
         let unix = node.cx.unix_micros().ok_or(StoreError::NoWallClock)?;
         let (writer, now, key) = ((node.cx.id(), node.cx.incarnation().epoch), node.cx.now, write.key);
         let (store, changes) = node.stores.find_mut(self.name).ok_or(StoreError::NotOpen)?;
@@ -185,7 +183,7 @@ impl<A: Address> Node<A> {
     /// others are open already, the node does not know the time of day, or it is not active.
     pub fn open_store(&mut self, now: Instant, name: &str, config: StoreConfig) -> Result<(), StoreError> {
         self.advance(now);
-        self.admit_store_phase()?;
+        self.cx.check_active()?;
         self.stores.open(&mut self.cx, name, config)
     }
 
@@ -205,13 +203,5 @@ impl<A: Address> Node<A> {
     /// kept.
     pub fn poll_store_change(&mut self) -> Option<StoreChange> {
         self.stores.changes.pop()
-    }
-
-    fn admit_store_phase(&self) -> Result<(), PhaseError> {
-        match self.cx.phase {
-            Phase::Active => Ok(()),
-            Phase::Contested => Err(PhaseError::Contested),
-            Phase::Leaving | Phase::Left => Err(PhaseError::Leaving),
-        }
     }
 }
