@@ -6,42 +6,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gossip_core::{Config, MessageKind, SnapshotError, StoreChange, StoreConfig, StoreError, StoreView};
+use support::storing::{NAME, START, delete, forgetful, open, set, storing};
 use support::{Net, secs};
-
-const NAME: &str = "shared";
-
-/// What the wall clock shows at the beginning.
-const START: u64 = 1_800_000_000_000_000;
-
-fn open(net: &mut Net, who: usize, config: &StoreConfig) {
-    let now = net.now;
-    let unix = START + now.as_micros();
-    net.node(who).set_wall_clock(now, unix);
-    net.node(who).open_store(now, NAME, config.clone()).expect("it is not open yet");
-    net.settle(who);
-}
-
-fn storing(count: usize, config: &StoreConfig) -> Net {
-    let mut net = Net::cluster(count, &Config::lan("test"));
-    for who in 0..count {
-        open(&mut net, who, config);
-    }
-    net
-}
-
-fn set(net: &mut Net, who: usize, key: &str, value: &str, ttl: Option<Duration>) {
-    let now = net.now;
-    let value = Bytes::copy_from_slice(value.as_bytes());
-    net.node(who).store_mut(now, NAME).expect("it is open").set(key, value, ttl).expect("within the limits");
-    net.settle(who);
-}
-
-fn delete(net: &mut Net, who: usize, key: &str) {
-    let now = net.now;
-    let version = net.node(who).store_mut(now, NAME).expect("it is open").delete(key).expect("it can be deleted");
-    assert!(version.is_some(), "there is something to delete");
-    net.settle(who);
-}
 
 fn value(net: &Net, who: usize, key: &str) -> Option<Bytes> {
     let node = net.hosts[who].node.as_ref().expect("it runs");
@@ -87,11 +53,6 @@ fn a_node_that_missed_everything_catches_up_by_comparison() {
     open(&mut net, late, &StoreConfig::default());
     net.run_until(secs(60), are_same).expect("it catches up");
     assert_eq!(value(&net, late, "key 2999").as_deref(), Some(&b"some value"[..]));
-}
-
-/// Deletions are soon forgotten.
-fn forgetful() -> StoreConfig {
-    StoreConfig { keep: secs(60), max_ahead: secs(1), ..StoreConfig::default() }
 }
 
 /// Stops a node, which keeps a snapshot, until all forgot what was deleted `meanwhile`. How many rows it then loaded.

@@ -56,6 +56,15 @@ impl Pair {
         Self { now, nodes, seen: BTreeMap::new(), lost: None }
     }
 
+    /// Both know each other for a while.
+    fn joined() -> Self {
+        let mut pair = Self::new();
+        pair.nodes[1].join(pair.now, address(0)).unwrap();
+        pair.settle();
+        pair.run(Duration::from_secs(5));
+        pair
+    }
+
     fn settle(&mut self) {
         let mut quiet = false;
         while !quiet {
@@ -140,10 +149,7 @@ fn written_messages() -> BTreeMap<&'static str, Vec<u8>> {
 
 /// Both take part in an election, and one of them asks for the other's vote.
 fn written_ballots() -> [(&'static str, Vec<u8>); 2] {
-    let mut pair = Pair::new();
-    pair.nodes[1].join(pair.now, address(0)).unwrap();
-    pair.settle();
-    pair.run(Duration::from_secs(5));
+    let mut pair = Pair::joined();
     for node in &mut pair.nodes {
         node.enter_election(pair.now, "chief", ElectionConfig::new(2)).unwrap();
     }
@@ -155,10 +161,7 @@ fn written_ballots() -> [(&'static str, Vec<u8>); 2] {
 
 /// One leads, and asks what the other remembers; that one then acquires a lock.
 fn written_locks() -> [(&'static str, Vec<u8>); 4] {
-    let mut pair = Pair::new();
-    pair.nodes[1].join(pair.now, address(0)).unwrap();
-    pair.settle();
-    pair.run(Duration::from_secs(5));
+    let mut pair = Pair::joined();
     for node in &mut pair.nodes {
         node.enter_election(pair.now, "chief", ElectionConfig::new(2)).unwrap();
         node.open_locks(pair.now, "jobs", LockConfig::new("chief")).unwrap();
@@ -177,10 +180,7 @@ fn written_locks() -> [(&'static str, Vec<u8>); 4] {
 
 /// Both open a store and write to it so many keys each, of which no copy arrives, until they have compared.
 fn compared(keys: usize) -> Pair {
-    let mut pair = Pair::new();
-    pair.nodes[1].join(pair.now, address(0)).unwrap();
-    pair.settle();
-    pair.run(Duration::from_secs(5));
+    let mut pair = Pair::joined();
     pair.seen.clear();
     pair.lost = Some(19);
     for (host, name) in ["color", "size"].into_iter().enumerate() {

@@ -5,6 +5,7 @@ pub(crate) mod forge;
 pub(crate) mod locking;
 pub(crate) mod messages;
 pub(crate) mod recorded;
+pub(crate) mod storing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -76,10 +76,17 @@ pub(crate) async fn start<R: Runtime>(config: Config) -> Cluster<R> {
 
 /// As many nodes, all joined through the first one, each of which sees all.
 pub(crate) async fn cluster_of<R: Runtime>(name: &str, count: usize) -> Vec<Cluster<R>> {
-    let mut nodes = vec![start(quick(name)).await];
-    while nodes.len() < count {
-        let node = start(quick(name)).await;
-        join(&node, &nodes[0]).await;
+    joined((0..count).map(|_| quick(name))).await
+}
+
+/// The same with a configuration for each.
+pub(crate) async fn joined<R: Runtime>(configs: impl IntoIterator<Item = Config>) -> Vec<Cluster<R>> {
+    let mut nodes: Vec<Cluster<R>> = Vec::new();
+    for config in configs {
+        let node = start(config).await;
+        if let Some(first) = nodes.first() {
+            join(&node, first).await;
+        }
         nodes.push(node);
     }
     converged(&nodes).await;

@@ -9,7 +9,7 @@ use gossip_driver::{
     LockStatus, Locks, NodeId, OpenLocksError, Runtime, StopReason,
 };
 
-use crate::harness::{PATIENCE, converged, join, quick, spawned, start, stop, timeout, within};
+use crate::harness::{PATIENCE, joined, quick, spawned, start, stop, timeout, within};
 
 const ELECTION: &str = "locks";
 
@@ -34,15 +34,7 @@ async fn open<R: Runtime>(node: &Cluster<R>) -> (Election<R>, Locks<R>) {
 
 /// Nodes with a pool that all of them share, and a vote each.
 async fn sharing<R: Runtime>(configs: impl IntoIterator<Item = Config>) -> (Vec<Cluster<R>>, Vec<Locks<R>>) {
-    let mut nodes: Vec<Cluster<R>> = Vec::new();
-    for config in configs {
-        let node = start(config).await;
-        if let Some(first) = nodes.first() {
-            join(&node, first).await;
-        }
-        nodes.push(node);
-    }
-    converged(&nodes).await;
+    let nodes = joined(configs).await;
     let (mut elections, mut pools) = (Vec::new(), Vec::new());
     for node in &nodes {
         let (election, pool) = open(node).await;

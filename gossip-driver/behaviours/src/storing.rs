@@ -9,8 +9,7 @@ use gossip_driver::{
     StoreChange, StoreConfig, StoreError,
 };
 
-use crate::harness::{cluster_of, converged, join, quick, start, stop, within};
-use crate::streaming::joined;
+use crate::harness::{cluster_of, converged, join, joined, quick, start, stop, within};
 
 async fn open<R: Runtime>(node: &Cluster<R>) -> Store<R> {
     within("an open store", node.open_store("shared", StoreConfig::default())).await.expect("the settings are sound")

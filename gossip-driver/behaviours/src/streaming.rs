@@ -15,7 +15,7 @@ use gossip_driver::{
     MemberState, NodeAddress, Raw, Reliability, Runtime, StartError,
 };
 
-use crate::harness::{converged, heard_by, holds, join, kind, next, quick, seen, start, stop, within};
+use crate::harness::{heard_by, holds, joined, kind, next, quick, seen, start, stop, within};
 
 /// Waits until each of the nodes has heard a broadcast of each other one.
 pub(crate) async fn all_hear_all<R: Runtime>(nodes: &[Cluster<R>]) {
@@ -35,19 +35,6 @@ async fn death_is_known<R: Runtime>(nodes: &[Cluster<R>], id: gossip_driver::Nod
         let is_dead = |state: MemberState| state == MemberState::Dead;
         seen(node, "the death", |members| members.member(id).is_some_and(|member| is_dead(member.state))).await;
     }
-}
-
-pub(crate) async fn joined<R: Runtime>(configs: impl IntoIterator<Item = Config>) -> Vec<Cluster<R>> {
-    let mut nodes: Vec<Cluster<R>> = Vec::new();
-    for config in configs {
-        let node = start(config).await;
-        if let Some(first) = nodes.first() {
-            join(&node, first).await;
-        }
-        nodes.push(node);
-    }
-    converged(&nodes).await;
-    nodes
 }
 
 pub(crate) async fn nodes_without_datagrams_find_each_other_and_notice_a_crash<R: Runtime>() {

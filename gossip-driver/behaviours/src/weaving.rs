@@ -13,8 +13,8 @@ use gossip_driver::{
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
-use crate::harness::{converged, event, holds, join, kind, quick, start, stop, timeout, within};
-use crate::streaming::{all_hear_all, joined};
+use crate::harness::{converged, event, holds, join, joined, kind, quick, start, stop, timeout, within};
+use crate::streaming::all_hear_all;
 
 /// Signs certificates for nodes of this machine.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
