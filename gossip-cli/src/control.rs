@@ -12,13 +12,11 @@
 //! ← {"error":{"kind":"usage","message":"no member has the name \"0192\" or an id that begins with it; …"}}
 //! ```
 //!
-//! The requests are those of [`protocol::Request`]: `members`, `info`, `join`, `leave`, `forget`, `meta_get`,
-//! `meta_set`, `meta_remove`, `monitor`, `send`, `request`, `listen`, `keys`, `kv_get`, `kv_set`, `kv_remove`,
-//! `kv_list` and `kv_watch`. The kind of an error is `usage` (the request makes no sense), `failed` (it was tried and
-//! did not work), `nobody` (no live member is meant), `unanswered` or `refused` (by who was asked). `monitor`, `listen`
-//! and `kv_watch` send one `item` for each event, message or change until the client closes the connection or sends
-//! anything; what a client reads too slowly is dropped and told of by an event `missed`. A `request` is cancelled when
-//! the client closes the connection.
+//! The requests are those of [`protocol::Request`]. The kind of an error is one of [`protocol::ErrorKind`]. `monitor`,
+//! `listen`, `kv_watch` and `leader_watch` send one `item` for each event, message or change until the client closes the
+//! connection or sends anything; what a client reads too slowly is dropped and told of by an event `missed`. A `request`
+//! is cancelled when the client closes the connection. A `lock` is held until the client says otherwise, and released
+//! when it closes the connection.
 //!
 //! A payload follows the line of its request, byte by byte as it is; the field `body` says how long it is:
 //!

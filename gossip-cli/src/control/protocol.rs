@@ -1,38 +1,36 @@
-//! What travels over a control connection: requests, replies, and the rows in them.
+//! What travels over a control connection: the requests, and beside this file the replies and the rows in them.
 
+mod event;
 mod keys;
 mod kv;
 mod leader;
 mod lock;
+mod member;
 mod message;
+mod metadata;
+mod reply;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
 
-use gossip_tokio::{NodeAddress, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use crate::content::MAX_PAYLOAD;
-use crate::exit::Failure;
-use crate::hex;
 
+pub(crate) use event::{EventKind, EventRow};
 pub(crate) use keys::{KeyAction, KeyMemberRow, KeyOutcome, KeyRow, KeySummary};
 pub(crate) use kv::{KvEvent, KvEventRow, KvRow, KvWrite};
 pub(crate) use leader::{LeaderChange, LeaderChangeRow, LeaderEvent, LeaderEventRow, LeaderRow, NoneRow};
 pub(crate) use lock::{HolderRow, LockEvent, LockRow, LockSay, TokenRow};
+pub(crate) use member::{InfoRow, JoinRow, MemberRow};
 pub(crate) use message::{AnswerRow, Fault, HeardKind, HeardRow, Said, SentRow, Target, Who};
+pub(crate) use metadata::{MetaRow, MetaValue};
+pub(crate) use reply::{ErrorKind, ErrorRow, Reply};
 
 /// Longest request line in bytes. It bounds how much metadata one `meta_set` can carry.
 pub(crate) const MAX_REQUEST: usize = 1 << 20;
 
 /// Longest reply line that a client reads: a payload as JSON, which is up to twice as long, and what surrounds it.
 pub(crate) const MAX_REPLY: usize = 2 * MAX_PAYLOAD + (1 << 20);
-
-/// Microseconds from 1970 to the first year that a timestamp cannot show.
-const YEAR_10000: u64 = 253_402_300_800_000_000;
 
 /// What a client asks for, in the field `do`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -190,313 +188,6 @@ impl Request {
     }
 }
 
-/// One line of an answer.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Reply {
-    /// A part of the answer; more follows.
-    Item(Json),
-    /// The end of an answer to a request that was carried out.
-    Done(Json),
-    /// The end of an answer to one that was not.
-    Error(ErrorRow),
-}
-
-/// Why a request was not carried out.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct ErrorRow {
-    pub(crate) kind: ErrorKind,
-    pub(crate) message: String,
-}
-
-/// Who is to blame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ErrorKind {
-    /// The request makes no sense.
-    Usage,
-    /// It was tried and did not work.
-    Failed,
-    /// There is no live member of those that are meant.
-    Nobody,
-    /// Who was asked did not answer.
-    Unanswered,
-    /// Who was asked refused.
-    Refused,
-    /// A lock was not acquired.
-    NotAcquired,
-}
-
-impl From<Failure> for ErrorRow {
-    fn from(failure: Failure) -> Self {
-        let kind = match failure {
-            Failure::Usage(_) => ErrorKind::Usage,
-            Failure::Nobody(_) => ErrorKind::Nobody,
-            Failure::Unanswered(_) => ErrorKind::Unanswered,
-            Failure::Refused(_) => ErrorKind::Refused,
-            Failure::NotAcquired(_) => ErrorKind::NotAcquired,
-            _ => ErrorKind::Failed,
-        };
-        Self { kind, message: failure.to_string() }
-    }
-}
-
-impl From<ErrorRow> for Failure {
-    fn from(row: ErrorRow) -> Self {
-        match row.kind {
-            ErrorKind::Usage => Self::Usage(row.message),
-            ErrorKind::Failed => Self::Failed(row.message),
-            ErrorKind::Nobody => Self::Nobody(row.message),
-            ErrorKind::Unanswered => Self::Unanswered(row.message),
-            ErrorKind::Refused => Self::Refused(row.message),
-            ErrorKind::NotAcquired => Self::NotAcquired(row.message),
-        }
-    }
-}
-
-/// A member.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct MemberRow {
-    pub(crate) id: String,
-    /// The metadata key `name`, if it is set.
-    pub(crate) name: Option<String>,
-    pub(crate) address: NodeAddress,
-    pub(crate) state: String,
-    /// For how long it has been in this state.
-    pub(crate) since_ms: u64,
-    pub(crate) incarnation: String,
-    pub(crate) tags: Vec<String>,
-    pub(crate) metadata: BTreeMap<String, MetaValue>,
-    /// Whether it is the agent's own node.
-    pub(crate) myself: bool,
-}
-
-/// The agent's node.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct InfoRow {
-    pub(crate) id: String,
-    pub(crate) name: Option<String>,
-    pub(crate) cluster: String,
-    pub(crate) address: NodeAddress,
-    pub(crate) bind: Option<SocketAddr>,
-    pub(crate) incarnation: Option<String>,
-    pub(crate) phase: String,
-    /// Local health; zero is healthy.
-    pub(crate) health_score: u32,
-    pub(crate) uptime_ms: u64,
-    /// Members by state.
-    pub(crate) members: BTreeMap<String, usize>,
-    /// Everything that is counted once: datagrams, bytes, probes, refutations.
-    pub(crate) counters: BTreeMap<String, u64>,
-    /// Messages sent by kind.
-    pub(crate) sent: BTreeMap<String, u64>,
-    /// Messages received by kind.
-    pub(crate) received: BTreeMap<String, u64>,
-    /// Input dropped by reason.
-    pub(crate) dropped: BTreeMap<String, u64>,
-}
-
-/// What came of joining through one address.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct JoinRow {
-    /// The address as it was given.
-    pub(crate) given: String,
-    /// What it resolved to, if it did.
-    pub(crate) address: Option<NodeAddress>,
-    /// Who let the agent in.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) accepted_by: Option<String>,
-    /// Why it did not work.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) failed: Option<String>,
-}
-
-/// One metadata key.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct MetaRow {
-    pub(crate) key: String,
-    pub(crate) value: MetaValue,
-}
-
-/// An event, in the field `event`, with the wall-clock time at which the agent handed it out.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct EventRow {
-    /// RFC 3339, UTC, milliseconds.
-    pub(crate) time: String,
-    #[serde(flatten)]
-    pub(crate) what: EventKind,
-}
-
-/// What happened.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub(crate) enum EventKind {
-    /// The monitor is in place; what happens from now on will be told.
-    Watching {
-        id: String,
-        address: NodeAddress,
-        live: usize,
-    },
-    /// A member appeared, or its state changed.
-    Member {
-        id: String,
-        name: Option<String>,
-        address: NodeAddress,
-        state: String,
-        previous: Option<String>,
-        cause: String,
-        /// Who accused it or declared it dead, where the cause has somebody.
-        by: Vec<String>,
-        incarnation: String,
-    },
-    /// A member's metadata changed; keys that were removed have no value.
-    Metadata {
-        id: String,
-        name: Option<String>,
-        changed: BTreeMap<String, Option<MetaValue>>,
-    },
-    JoinAccepted {
-        address: NodeAddress,
-        by: String,
-        members: usize,
-    },
-    JoinFailed {
-        address: NodeAddress,
-        reason: String,
-    },
-    IdConflict {
-        rival: NodeAddress,
-        quiet: bool,
-    },
-    IdRegained,
-    Left {
-        acknowledged: usize,
-    },
-    /// Messages to the node were dropped because more came than it can take.
-    MessagesMissed {
-        /// Of which type, if it was one.
-        #[serde(rename = "type")]
-        kind: Option<u16>,
-        count: u64,
-    },
-    /// Broadcasts of a node are lost for good.
-    BroadcastsLost {
-        origin: String,
-        /// To which tag, if it was to one.
-        tag: Option<String>,
-        count: u64,
-    },
-    /// A leader came or went.
-    Election(LeaderChangeRow),
-    /// Events were dropped because they were not read in time.
-    Missed {
-        count: u64,
-    },
-    /// Something that this version has no words for.
-    Other {
-        text: String,
-    },
-}
-
-/// A metadata value in JSON: what JSON has as itself, a time as `{"time_us":…}`, bytes as `{"bytes":"hex"}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected true, false, a number, a text, {time_us = N} or {bytes = \"hex\"}")]
-pub(crate) enum MetaValue {
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(String),
-    Time { time_us: i64 },
-    Bytes { bytes: String },
-}
-
-impl MetaValue {
-    /// The value that this text looks like. A number that would lose a sign or zeros in front, like `007`, stays text.
-    ///
-    /// # Errors
-    ///
-    /// A whole number that does not fit; only its author knows whether text would do.
-    pub(crate) fn guess(text: &str) -> Result<Self, String> {
-        if let Ok(value) = text.parse() {
-            return Ok(Self::Bool(value));
-        }
-        match text.parse::<i64>() {
-            Ok(value) if value.to_string() == text => return Ok(Self::Int(value)),
-            Err(_) if looks_whole(text) => return Err(format!("{text} does not fit into 64 bits with sign")),
-            _ => {}
-        }
-        Ok(match text.parse::<f64>() {
-            Ok(value) if value.is_finite() && looks_fractional(text) => Self::Float(value),
-            _ => Self::Text(text.to_owned()),
-        })
-    }
-
-    /// The value as the protocol stores it.
-    ///
-    /// # Errors
-    ///
-    /// Bytes that are not written in hexadecimal.
-    pub(crate) fn into_value(self) -> Result<Value, String> {
-        Ok(match self {
-            Self::Bool(value) => Value::Bool(value),
-            Self::Int(value) => Value::Int(value),
-            Self::Float(value) => Value::Float(value),
-            Self::Text(value) => Value::String(value),
-            Self::Time { time_us } => Value::Time(time_us),
-            Self::Bytes { bytes } => {
-                Value::Bytes(hex::decode(&bytes).ok_or("bytes: expected pairs of hexadecimal digits")?)
-            }
-        })
-    }
-}
-
-impl fmt::Display for MetaValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bool(value) => write!(f, "{value}"),
-            Self::Int(value) => write!(f, "{value}"),
-            Self::Float(value) => write!(f, "{value}"),
-            Self::Text(value) => f.write_str(value),
-            Self::Time { time_us } => match u64::try_from(*time_us) {
-                Ok(micros) if micros < YEAR_10000 => {
-                    let time = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
-                    write!(f, "{}", humantime::format_rfc3339_micros(time))
-                }
-                _ => write!(f, "{time_us} µs since 1970"),
-            },
-            Self::Bytes { bytes } => write!(f, "0x{bytes}"),
-        }
-    }
-}
-
-impl From<&Value> for MetaValue {
-    fn from(value: &Value) -> Self {
-        match value {
-            Value::Bool(value) => Self::Bool(*value),
-            Value::Int(value) => Self::Int(*value),
-            Value::Float(value) if value.is_finite() => Self::Float(*value),
-            // JSON has no infinities and no NaN.
-            Value::Float(value) => Self::Text(value.to_string()),
-            Value::String(value) => Self::Text(value.clone()),
-            Value::Time(time_us) => Self::Time { time_us: *time_us },
-            Value::Bytes(_) => Self::Bytes { bytes: value.to_string() },
-        }
-    }
-}
-
-/// Digits, perhaps after a minus, without zeros in front.
-fn looks_whole(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    !digits.is_empty() && !digits.starts_with('0') && digits.bytes().all(|digit| digit.is_ascii_digit())
-}
-
-/// A number with a point or an exponent, and without zeros in front that a number would lose.
-fn looks_fractional(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let leads_with_zeros = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
-    digits.starts_with(|first: char| first.is_ascii_digit()) && digits.contains(['.', 'e', 'E']) && !leads_with_zeros
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -538,51 +229,5 @@ mod tests {
         for line in [r#"{"do":"explode"}"#, r#"{"do":"forget","id":"0192","everywhere":true}"#, "POST / HTTP/1.1"] {
             assert!(serde_json::from_str::<Request>(line).is_err(), "{line}");
         }
-    }
-
-    #[test]
-    fn a_guess_takes_only_plain_numbers_for_numbers() {
-        for (text, value) in [
-            ("true", MetaValue::Bool(true)),
-            ("-17", MetaValue::Int(-17)),
-            ("1.5", MetaValue::Float(1.5)),
-            ("1e3", MetaValue::Float(1000.0)),
-            ("0.25", MetaValue::Float(0.25)),
-        ] {
-            assert_eq!(MetaValue::guess(text), Ok(value), "{text}");
-        }
-        for text in ["007", "+5", "00.5", "1e999", "inf", "NaN", "True", "1.2.3", "", "-", "."] {
-            assert_eq!(MetaValue::guess(text), Ok(MetaValue::Text(text.to_owned())), "{text}");
-        }
-        for text in ["9223372036854775808", "-9223372036854775809", "99999999999999999999"] {
-            assert!(MetaValue::guess(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_time_that_no_calendar_shows_is_told_as_a_number() {
-        assert_eq!(MetaValue::Time { time_us: 0 }.to_string(), "1970-01-01T00:00:00.000000Z");
-        for time_us in [i64::MIN, -1, i64::MAX] {
-            assert_eq!(MetaValue::Time { time_us }.to_string(), format!("{time_us} µs since 1970"));
-        }
-    }
-
-    #[test]
-    fn a_value_survives_the_way_through_json() {
-        let values = [
-            Value::Bool(false),
-            Value::Int(i64::MIN),
-            Value::Float(2.0),
-            Value::String("12".into()),
-            Value::Time(-5),
-            Value::Bytes(vec![0, 0xff]),
-        ];
-        for value in values {
-            let line = serde_json::to_string(&MetaValue::from(&value)).unwrap();
-            let back: MetaValue = serde_json::from_str(&line).unwrap();
-            assert_eq!(back.into_value(), Ok(value), "{line}");
-        }
-        assert!(MetaValue::Bytes { bytes: "abc".into() }.into_value().is_err());
-        assert!(MetaValue::Bytes { bytes: "é".into() }.into_value().is_err());
     }
 }
