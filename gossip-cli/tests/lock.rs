@@ -194,6 +194,28 @@ fn a_command_is_stopped_before_others_have_the_lock_of_an_agent_that_stands_stil
 }
 
 #[test]
+fn a_command_goes_on_with_its_lock_when_the_leader_crashes() {
+    let mut agents = three();
+    let folder = Folder::new("lock-led-anew");
+    let (log, go) = (folder.file("log"), folder.file("go"));
+    let leader = agents[0].json(&["leader"])["leader"]["id"].clone();
+    let at = agents.iter().position(|agent| leader == agent.id).expect("one leads");
+    let mut crashed = agents.remove(at);
+    let script = format!("echo up >> {log}; until [ -e {go} ]; do sleep 0.02; done");
+    let ttl = Duration::from_secs(6);
+    let mut running = Process::start(lock(&agents[0], &["--ttl", "6s", "--grace", "1s", "k"], &["sh", "-c", &script]));
+    written(&log, 1);
+    let (token, granted) = (holder(&agents[1], "k")["token"].clone(), Instant::now());
+    crashed.process.signal("-KILL");
+    crashed.process.wait(SOON);
+    eventually("the lock has outlived its first time", SOON, || (granted.elapsed() > ttl).then_some(()));
+    assert_eq!(holder(&agents[1], "k")["token"], token);
+    assert_ne!(agents[0].json(&["leader"])["leader"]["id"], leader);
+    folder.write("go", "");
+    assert_eq!(running.wait(SOON).code(), Some(0), "{}", running.log());
+}
+
+#[test]
 fn a_command_is_stopped_when_its_agent_leaves() {
     let mut agents = three();
     let folder = Folder::new("lock-left");

@@ -20,6 +20,8 @@ COMMAND runs in a process group of its own. It has the stdin of this command unl
 SIGHUP and SIGQUIT are passed on to its group. When the lock is lost, or the agent has not been heard of for so long that it
 will be lost, the group gets SIGTERM, and SIGKILL after --grace: where the end can be foreseen, both before others may
 have the lock. If this command is killed, the agent releases the lock at once; on Linux COMMAND is killed as well.
+A lock is extended each time that a third of --ttl has passed. After a crash of the leader that takes until there is another
+one, some four seconds: with --ttl below 10s and two seconds of --grace, COMMAND may be stopped although no one else fails.
 
 The exit code is that of COMMAND, 128 and the number of the signal if one ended it, 126 or 127 if it cannot be run.
 Before it runs: 75 if the lock was not acquired in time, or with --try at once; 2 and 3 as for other commands, 1 for the
@@ -47,7 +49,7 @@ pub(crate) struct LockArgs {
     #[arg(long = "try", conflicts_with = "query")]
     pub(crate) tries: bool,
     /// For how long it is kept from others if this machine fails; a number alone means seconds.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span, conflicts_with = "query")]
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = span, conflicts_with = "query")]
     pub(crate) ttl: Duration,
     /// How long COMMAND may take to end when the lock is lost; at most half of --ttl.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span, conflicts_with = "query")]
