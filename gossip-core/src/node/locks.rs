@@ -62,7 +62,7 @@ impl<A: Address> Node<A> {
     ///
     /// # Errors
     ///
-    /// As for [`extend_lock`](Self::extend_lock), but for the time to live.
+    /// As for [`extend_lock`](Self::extend_lock), but for the time to live, and however many operations are open.
     pub fn release_lock(
         &mut self,
         now: Instant,
