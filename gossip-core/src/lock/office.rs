@@ -69,9 +69,9 @@ pub(super) struct Office {
 }
 
 impl Office {
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let short = self.short.first().map(|&(at, _)| at);
-        short.into_iter().chain(self.gathering.as_ref().map(Gathering::due)).min()
+        short.into_iter().chain(self.gathering.as_ref().map(|gathering| gathering.due(now))).min()
     }
 
     pub(super) fn postpone(&mut self, by: Duration) {
