@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use gossip_core::{DropReason, Epoch, LockConfig, MessageKind};
 use serde::Serialize;
 use support::forge::{packet, wire};
-use support::locking::{CHIEF, KEY, POOL, get, holds, leader, locking, remembered_by, status, waiting};
+use support::locking::{CHIEF, KEY, POOL, acquire, get, holds, leader, locking, remembered_by, status, waiting};
 use support::{Addr, Net, secs};
 
 const LOCK: u8 = 26;
@@ -133,6 +133,29 @@ fn a_member_that_says_that_it_leads_fills_no_more_than_the_pool_may_have() {
     assert_eq!(known.len(), 1);
     assert!(known[0].len() < 20 * 150, "twenty records: {}", known[0].len());
     assert!(net.stats(one).received(MessageKind::Lock) >= 51);
+}
+
+/// The question is never the same, and what its answer rests on is not confirmed.
+#[test]
+fn a_member_that_asks_again_and_again_is_not_owed_without_limit() {
+    let (mut net, chief) = locking(3, &remembered_by(2));
+    let (one, other) = ((chief + 1) % 3, (chief + 2) % 3);
+    let mark = mark(&mut net, one);
+    let (sender, voter) = (one as u128 + 1, other as u128 + 1);
+    net.pause(one);
+    net.pause(other);
+    acquire(&mut net, chief, waiting());
+    let now = net.now;
+    let number = net.node(chief).leads(now, CHIEF).expect("it leads").number();
+    let of = term(number, chief as u128 + 1);
+    for op in 0..5_000_u64 {
+        let query = (0_u32, of, op, op, now.as_micros(), 4_u32, KEY);
+        assert!(tell(&mut net, chief, sender, &mark, &query).is_empty());
+    }
+    let counts: Vec<u8> = (0..10_u64).flat_map(u64::to_be_bytes).collect();
+    let answers = tell(&mut net, chief, voter, &mark, &(3_u32, of, &counts[..])).len();
+    assert!(holds(&net, chief).is_some());
+    assert!((1_000..2_000).contains(&answers), "{answers}");
 }
 
 /// What a member says of locks, of every kind, with a byte or two changed.
