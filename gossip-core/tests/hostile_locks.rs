@@ -5,10 +5,13 @@ mod support;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use gossip_core::{DropReason, Epoch, LockConfig, MessageKind};
+use gossip_core::{Delay, DropReason, Epoch, LockConfig, LockError, MessageKind};
 use serde::Serialize;
-use support::forge::{packet, wire};
-use support::locking::{CHIEF, KEY, POOL, get, holds, leader, locking, remembered_by, status, waiting};
+use support::forge::{claim, packet, wire};
+use support::locking::{
+    CHIEF, KEY, POOL, acquire, end, get, holds, late, leader, locking, lost, next_leader, remembered_by, status,
+    trying, waiting,
+};
 use support::{Addr, Net, secs};
 
 const LOCK: u8 = 26;
@@ -62,25 +65,92 @@ fn record(key: &str, written: Term, count: u64, holder: u128) -> Vec<u8> {
     wire(&(key, (written, count), 5_000_000_u64, (0_u32, (life, 1_u64), (written, count))))
 }
 
+/// Number and stamp of the question for a lock, as a node writes it.
+fn question(net: &mut Net, who: Addr) -> (u64, u64) {
+    let now = net.now;
+    net.settle(who);
+    net.node(who).acquire_lock(now, POOL, KEY, waiting()).expect("it can be asked for");
+    let mut buffer = BytesMut::new();
+    net.node(who).poll_transmit(now, &mut buffer).expect("it asks the leader");
+    assert_eq!(buffer[40], LOCK);
+    let (say, _) = postcard::take_from_bytes::<(u32, Term, u64, u64, u64)>(&buffer[50..]).expect("a question");
+    (say.2, say.4)
+}
+
 #[test]
 fn a_grant_that_the_leader_did_not_give_is_none() {
     let (mut net, leader) = locking(3, &remembered_by(2));
     let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
     let mark = mark(&mut net, one);
     net.pause(leader);
-    let now = net.now;
-    net.node(one).acquire_lock(now, POOL, KEY, waiting()).expect("it can be asked for");
-    net.settle(one);
+    let (op, stamp) = question(&mut net, one);
     let before = net.stats(one).dropped(DropReason::LateAnswer);
-    for op in 0..8_u64 {
-        // By another member, and by the leader with a stamp from before or after its question.
-        for (by, stamp) in [(other, now.as_micros()), (leader, 0), (leader, u64::MAX)] {
-            let granted = (1_u32, op, stamp, (0_u32, term(99, by as u128 + 1), 1_u64));
-            tell(&mut net, one, by as u128 + 1, &mark, &granted);
-        }
+    let granted = |op: u64, stamp: u64, by: u128| (1_u32, op, stamp, (0_u32, term(99, by), 1_u64));
+    let (other, leader) = (other as u128 + 1, leader as u128 + 1);
+    // By another member, to no question, and by the leader with a stamp from before or after its question.
+    for (op, stamp, by) in
+        [(op, stamp, other), (op + 1, stamp, leader), (op, stamp - 1, leader), (op, 0, leader), (op, u64::MAX, leader)]
+    {
+        tell(&mut net, one, by, &mark, &granted(op, stamp, by));
     }
-    assert_eq!(net.stats(one).dropped(DropReason::LateAnswer), before + 24);
+    assert_eq!(net.stats(one).dropped(DropReason::LateAnswer), before + 5);
     assert_eq!(holds(&net, one), None);
+    tell(&mut net, one, leader, &mark, &granted(op, stamp, leader));
+    assert!(holds(&net, one).is_some(), "this is what it waits for");
+}
+
+/// What a member says of another one's start, or of its own.
+fn tell_of_start(net: &mut Net, who: Addr, by: u128, of: u128, start: u64) {
+    let now = net.now;
+    let address = usize::try_from(of).expect("small") - 1;
+    let mut bytes = packet(by, epoch(), &[claim(of, (start, 0), 0, address, 0, 0)]);
+    net.node(who).handle_datagram(now, usize::try_from(by).expect("small") - 1, &mut bytes);
+}
+
+/// It may be the start that came before, by a clock that was set back since.
+#[test]
+fn word_of_a_later_start_by_others_does_not_free_a_lock() {
+    let (mut net, chief) = locking(3, &LockConfig { free_dead: false, ..remembered_by(2) });
+    let (one, other) = ((chief + 1) % 3, (chief + 2) % 3);
+    get(&mut net, one, waiting());
+    net.pause(one);
+    tell_of_start(&mut net, chief, other as u128 + 1, one as u128 + 1, epoch() + (5 << 22));
+    net.settle(chief);
+    assert_eq!(
+        net.node(chief).member(support::id(one as u128 + 1)).map(|it| it.incarnation.epoch.as_u64() > epoch()),
+        Some(true)
+    );
+    let op = acquire(&mut net, chief, trying());
+    assert_eq!(end(&mut net, chief, op), Err(LockError::Busy));
+}
+
+/// It goes on as a later one, and others take its locks as those of the life that ended.
+#[test]
+fn a_node_that_hears_of_a_later_start_of_its_own_holds_nothing() {
+    let (mut net, chief) = locking(3, &LockConfig { free_dead: false, ..remembered_by(2) });
+    let (one, other) = ((chief + 1) % 3, (chief + 2) % 3);
+    let grant = get(&mut net, one, waiting());
+    tell_of_start(&mut net, one, other as u128 + 1, one as u128 + 1, epoch() + (5 << 22));
+    assert_eq!(holds(&net, one), None);
+    net.settle(one);
+    assert_eq!(lost(&net, one), [grant.token]);
+    assert!(get(&mut net, other, waiting()).token > grant.token);
+    assert_eq!(holds(&net, one), None);
+}
+
+/// Tokens of its term would be smaller than some that were granted in the later one.
+#[test]
+fn a_leader_of_an_earlier_term_than_one_that_was_heard_grants_nothing() {
+    let (mut net, chief) = locking(3, &remembered_by(2));
+    let (one, other) = ((chief + 1) % 3, (chief + 2) % 3);
+    let mark = mark(&mut net, one);
+    for (who, by) in [(one, other as u128 + 1), (other, one as u128 + 1)] {
+        assert!(!tell(&mut net, who, by, &mark, &(4_u32, term(1 << 62, by), "")).is_empty(), "it listens to that");
+    }
+    net.kill(chief);
+    let second = next_leader(&mut net, &[chief]);
+    let op = acquire(&mut net, second, waiting());
+    assert_eq!(end(&mut net, second, op), late(Delay::Unanswered));
 }
 
 #[test]
@@ -133,6 +203,29 @@ fn a_member_that_says_that_it_leads_fills_no_more_than_the_pool_may_have() {
     assert_eq!(known.len(), 1);
     assert!(known[0].len() < 20 * 150, "twenty records: {}", known[0].len());
     assert!(net.stats(one).received(MessageKind::Lock) >= 51);
+}
+
+/// The question is never the same, and what its answer rests on is not confirmed.
+#[test]
+fn a_member_that_asks_again_and_again_is_not_owed_without_limit() {
+    let (mut net, chief) = locking(3, &remembered_by(2));
+    let (one, other) = ((chief + 1) % 3, (chief + 2) % 3);
+    let mark = mark(&mut net, one);
+    let (sender, voter) = (one as u128 + 1, other as u128 + 1);
+    net.pause(one);
+    net.pause(other);
+    acquire(&mut net, chief, waiting());
+    let now = net.now;
+    let number = net.node(chief).leads(now, CHIEF).expect("it leads").number();
+    let of = term(number, chief as u128 + 1);
+    for op in 0..5_000_u64 {
+        let query = (0_u32, of, op, op, now.as_micros(), 4_u32, KEY);
+        assert!(tell(&mut net, chief, sender, &mark, &query).is_empty());
+    }
+    let counts: Vec<u8> = (0..10_u64).flat_map(u64::to_be_bytes).collect();
+    let answers = tell(&mut net, chief, voter, &mark, &(3_u32, of, &counts[..])).len();
+    assert!(holds(&net, chief).is_some());
+    assert!((1_000..2_000).contains(&answers), "{answers}");
 }
 
 /// What a member says of locks, of every kind, with a byte or two changed.

@@ -83,6 +83,22 @@ fn a_full_pool_grants_no_more_locks_until_one_is_released() {
     }
 }
 
+#[test]
+fn a_node_that_has_as_many_open_as_it_may_can_still_give_one_back() {
+    let (mut net, only) = locking(1, &LockConfig { max_locks: 20_000, ..remembered_by(1) });
+    let now = net.now;
+    let most = (0..20_000).find(|number| {
+        let begun = net.node(only).acquire_lock(now, POOL, &number.to_string(), waiting());
+        begun.inspect(|_| net.settle(only)) == Err(LockError::TooManyOperations { limit: 16_384 })
+    });
+    assert_eq!(most, Some(16_384));
+    let grant = net.node(only).holds_lock(now, POOL, "7").expect("it is held");
+    let op = net.node(only).release_lock(now, POOL, "7", grant.token, secs(1)).expect("it can be given back");
+    net.settle(only);
+    assert_eq!(end(&mut net, only, op), Ok(LockDone::Released));
+    assert!(net.node(only).acquire_lock(now, POOL, "another", waiting()).is_ok());
+}
+
 fn holds_under(net: &mut Net, who: usize, key: &str) -> LockToken {
     let now = net.now;
     net.node(who).holds_lock(now, POOL, key).expect("it is held").token

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gossip_core::{Config, LockConfig, LockDone, LockError, LockRequest};
 use support::locking::{
-    KEY, POOL, acquire, cut, end, end_of, extend, get, granted, holders, holds, locking, lost, open, release,
+    CHIEF, KEY, POOL, acquire, cut, end, end_of, extend, get, granted, holders, holds, locking, lost, open, release,
     remembered_by, status, trying, waiting,
 };
 use support::{Net, secs};
@@ -101,6 +101,19 @@ fn a_node_that_stood_still_finds_that_it_holds_nothing() {
     net.run(secs(1));
     assert_eq!(lost(&net, one), [grant.token]);
     assert_eq!(holders(&net), [other]);
+}
+
+/// Time that runs backwards is taken for the latest that was seen.
+#[test]
+fn a_node_that_is_told_an_earlier_time_neither_holds_nor_leads_any_more() {
+    let (mut net, leader) = locking(1, &remembered_by(1));
+    let grant = get(&mut net, leader, LockRequest { ttl: secs(1), ..waiting() });
+    let before = net.now;
+    let node = net.node(leader);
+    let until = node.leads_until(CHIEF).expect("it leads");
+    assert!(node.holds_lock(before, POOL, KEY).is_some() && node.leads(before, CHIEF).is_some());
+    node.poll_transmit(grant.until.max(until), &mut bytes::BytesMut::new());
+    assert_eq!((node.holds_lock(before, POOL, KEY), node.leads(before, CHIEF)), (None, None));
 }
 
 #[test]

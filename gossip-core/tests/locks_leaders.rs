@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use gossip_core::{Config, Delay, ElectionConfig, LockConfig, LockDone, LockError, LockRequest};
 use support::locking::{
-    CHIEF, POOL, acquire, end, end_of, get, granted, holders, holds, late, leader, locking, lost, next_leader, open,
-    release, remembered_by, status, trying, waiting,
+    CHIEF, POOL, acquire, cut, end, end_of, get, granted, holders, holds, late, leader, locking, lost, next_leader,
+    open, release, remembered_by, status, trying, waiting,
 };
 use support::{Net, secs};
 
@@ -227,6 +227,30 @@ fn a_leader_that_cannot_hear_enough_waits_until_everything_has_run_out() {
     let later = granted(&mut net, wanted, op);
     assert!(later.token > grant.token);
     assert!(net.now.saturating_since(elected) > secs(11), "{:?}", net.now.saturating_since(elected));
+}
+
+/// Nobody confirms the electorate that it begins with, and grants of the time before have run out.
+#[test]
+fn a_leader_that_nobody_confirms_looks_at_its_clock_and_is_not_busy() {
+    let (min_ttl, max_ttl) = (Duration::from_millis(50), Duration::from_millis(100));
+    let mut net = Net::cluster(3, &Config::lan("test"));
+    (0..3).for_each(|who| open(&mut net, who, &LockConfig { min_ttl, max_ttl, ..remembered_by(2) }));
+    net.run_until(secs(20), |net| leader(net).is_some()).expect("one leads");
+    let chief = leader(&net).expect("there is one");
+    net.run(Duration::ZERO);
+    cut(&mut net, Some(chief));
+    let end = net.now + secs(2);
+    let mut steps = 0;
+    while net.now < end && steps < 10_000 {
+        net.now = net.node(chief).poll_timeout().expect("a leader has something to do").min(end);
+        let now = net.now;
+        net.node(chief).handle_timeout(now);
+        net.settle(chief);
+        steps += 1;
+    }
+    assert_eq!(leader(&net), Some(chief), "its lease lasts");
+    // Sixteen times within 50 ms, and what else there is to do.
+    assert!(steps < 2_000, "{steps} until {:?}", net.now);
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::lock::{Owner, Token};
 use crate::time::Instant;
 use crate::wire::{Answer, Say};
 
+/// Most answers that wait until enough remember one record. A question beyond is not heard, and comes again.
+const MOST_OWED: usize = 1_024;
+
 /// A node that waits for its turn.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiter {
@@ -69,9 +72,9 @@ pub(super) struct Office {
 }
 
 impl Office {
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let short = self.short.first().map(|&(at, _)| at);
-        short.into_iter().chain(self.gathering.as_ref().map(Gathering::due)).min()
+        short.into_iter().chain(self.gathering.as_ref().map(|gathering| gathering.due(now))).min()
     }
 
     pub(super) fn postpone(&mut self, by: Duration) {
@@ -91,6 +94,11 @@ impl Office {
 
     pub(super) fn session(&mut self, life: Voter) -> &mut Session {
         self.sessions.entry(life).or_default()
+    }
+
+    /// Whether so many wait for this record to be remembered that no more are taken.
+    pub(super) fn owes_enough(&self, key: &str) -> bool {
+        self.desks.get(key).is_some_and(|desk| desk.owed.len() >= MOST_OWED)
     }
 
     /// Plans when a record is stored again, or that it is not.

@@ -243,7 +243,7 @@ impl Pool {
     fn arm(&mut self, now: Instant) {
         let office = self.office.as_ref();
         let mut due = self.client.due().unwrap_or(Instant::MAX);
-        for at in [self.shelf.due(), office.and_then(Office::due)].into_iter().flatten() {
+        for at in [self.shelf.due(), office.and_then(|office| office.due(now))].into_iter().flatten() {
             due = due.min(at);
         }
         let is_watched = !self.shelf.is_empty() || office.is_some_and(|office| office.gathering.is_some());

@@ -59,9 +59,11 @@ impl Gathering {
         }
     }
 
-    pub(super) fn due(&self) -> Instant {
-        let open = self.pages.values().filter(|page| !page.is_whole);
-        open.map(|page| page.next).min().unwrap_or(Instant::MAX).min(self.over_at)
+    /// When it goes on by itself; after the end of all grants it waits for others alone.
+    pub(super) fn due(&self, now: Instant) -> Instant {
+        let open = self.pages.values().filter(|page| !page.is_whole).map(|page| page.next);
+        let over = Some(self.over_at).filter(|&at| at > now);
+        open.chain(over).min().unwrap_or(Instant::MAX)
     }
 
     pub(super) fn postpone(&mut self, by: Duration) {

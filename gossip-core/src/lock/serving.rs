@@ -31,7 +31,7 @@ impl Pool {
         if office.gathering.is_some() {
             return self.say(cx, owner, stamp, Answer::Wait(Delay::Recovering));
         }
-        let can_grant = office.can_grant();
+        let (can_grant, owes_enough) = (office.can_grant(), office.owes_enough(key));
         let session = office.session(life);
         session.raise(floor);
         if session.is_over(op) {
@@ -48,6 +48,9 @@ impl Pool {
         }
         if !can_grant && !matches!(wish, Wish::Query | Wish::Withdraw { .. }) {
             return self.say(cx, owner, stamp, Answer::Wait(Delay::Replicas));
+        }
+        if owes_enough && matches!(wish, Wish::Query | Wish::Extend { .. }) {
+            return cx.drop(DropReason::Busy);
         }
         let key = &Arc::from(key);
         let ttl = |micros| self.check_ttl(Duration::from_micros(micros)).map(Duration::from_micros);

@@ -23,12 +23,12 @@ impl<A: Address> Node<A> {
     /// The term in which this node leads at this moment. Ask right before acting as the leader: after the lease it is `None`,
     /// whatever events were polled.
     pub fn leads(&self, now: Instant, election: &str) -> Option<Term> {
-        self.elections.contest(election)?.leads(now).filter(|_| self.cx.is_active())
+        self.elections.contest(election)?.leads(now.max(self.cx.now)).filter(|_| self.cx.is_active())
     }
 
     /// The term of another leader that this node heard of, and until when it counts if no more is heard.
     pub fn follows(&self, now: Instant, election: &str) -> Option<(Term, Instant)> {
-        self.elections.contest(election)?.follows(now)
+        self.elections.contest(election)?.follows(now.max(self.cx.now))
     }
 
     /// Until when this node leads, if it does and no more is heard.
@@ -38,6 +38,6 @@ impl<A: Address> Node<A> {
 
     /// How an election stands; `None` if this node does not take part.
     pub fn election(&self, now: Instant, name: &str) -> Option<ElectionStatus> {
-        Some(self.elections.contest(name)?.status(&self.cx, now))
+        Some(self.elections.contest(name)?.status(&self.cx, now.max(self.cx.now)))
     }
 }

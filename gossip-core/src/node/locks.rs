@@ -62,7 +62,7 @@ impl<A: Address> Node<A> {
     ///
     /// # Errors
     ///
-    /// As for [`extend_lock`](Self::extend_lock), but for the time to live.
+    /// As for [`extend_lock`](Self::extend_lock), but for the time to live, and however many operations are open.
     pub fn release_lock(
         &mut self,
         now: Instant,
@@ -93,7 +93,7 @@ impl<A: Address> Node<A> {
     /// The lock as it is this node's at this moment. Ask right before acting as the holder: when its time has run out
     /// it is `None`, whatever news was polled.
     pub fn holds_lock(&self, now: Instant, pool: &str, key: &str) -> Option<Grant> {
-        self.locks.holds(now, pool, key).filter(|_| self.cx.is_active())
+        self.locks.holds(now.max(self.cx.now), pool, key).filter(|_| self.cx.is_active())
     }
 
     /// How an operation ended, or which lock was lost, if there is news. Any other call may bring some.
