@@ -245,9 +245,26 @@ pub(crate) fn called(name: Option<&str>, id: &str) -> String {
     }
 }
 
+/// A key in quotes, of which a long one is told by its beginning and its length.
+pub(crate) fn quoted(key: &str) -> String {
+    /// The most characters that a line should show of one key.
+    const SHOWN: usize = 64;
+    match key.char_indices().nth(SHOWN) {
+        None => format!("{key:?}"),
+        Some((end, _)) => format!("{:?}… ({} bytes)", &key[..end], key.len()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_key_is_told_by_its_beginning() {
+        assert_eq!(quoted("a \"b\""), r#""a \"b\"""#);
+        assert_eq!(quoted(&"é".repeat(64)), format!("\"{}\"", "é".repeat(64)));
+        assert_eq!(quoted(&"é".repeat(65)), format!("\"{}\"… (130 bytes)", "é".repeat(64)));
+    }
 
     #[test]
     fn a_member_event_names_the_member_its_states_and_the_cause() {

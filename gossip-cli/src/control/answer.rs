@@ -309,7 +309,7 @@ impl Steering {
             }
             Some(key) => match member.metadata.get(key) {
                 Some(value) => item(answers, &row(key, value)).await?,
-                None => return Err(Failure::failed(format!("node {id} has no metadata key {key:?}")).into()),
+                None => return Err(Failure::failed(format!("node {id} has no metadata key {}", describe::quoted(key))).into()),
             },
         }
         Ok(json!({ "id": id.to_string(), "version": member.metadata.version() }))
@@ -320,7 +320,7 @@ impl Steering {
         for (key, value) in entries {
             let failed = |reason: String| {
                 let before = if set.is_empty() { String::new() } else { format!(" (already set: {})", set.join(", ")) };
-                Failure::Failed(format!("cannot set key {key:?}: {reason}{before}"))
+                Failure::Failed(format!("cannot set key {}: {reason}{before}", describe::quoted(&key)))
             };
             let value = value.into_value().map_err(failed)?;
             self.cluster.set_metadata(&*key, value).await.map_err(|error| failed(error.to_string()))?;

@@ -25,7 +25,7 @@ impl Steering {
                 item(answers, &self.kv_row(&entry)).await?;
                 Ok(json!({}))
             }
-            None => Err(Failure::failed(format!("the store has no key {key:?}")).into()),
+            None => Err(Failure::failed(format!("the store has no key {}", describe::quoted(&key))).into()),
         }
     }
 
@@ -119,7 +119,7 @@ fn moment(micros: u64) -> String {
 }
 
 fn blame(key: &str, error: &WriteError) -> Failure {
-    let reason = format!("cannot change key {key:?}: {error}");
+    let reason = format!("cannot change key {}: {error}", describe::quoted(key));
     match error {
         CommandError::Refused(StoreError::Key { .. } | StoreError::Value { .. } | StoreError::Ttl { .. }) => {
             Failure::Usage(reason)

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::{Steering, Trouble, item, millis};
 use crate::control::protocol::{HolderRow, LockEvent, LockRow, LockSay, TokenRow};
 use crate::control::server::{Answers, Lines};
+use crate::describe;
 use crate::exit::Failure;
 
 impl Steering {
@@ -102,7 +103,7 @@ fn left(guard: &LockGuard) -> u64 {
 
 /// Who is to blame that a lock is not held.
 fn blame(key: &str, error: &HoldError) -> Failure {
-    let reason = format!("lock {key:?}: {error}");
+    let reason = format!("lock {}: {error}", describe::quoted(key));
     match error {
         CommandError::Refused(LockError::Key { .. } | LockError::Ttl { .. }) => Failure::Usage(reason),
         CommandError::Refused(
