@@ -231,6 +231,23 @@ fn a_command_is_stopped_when_its_agent_leaves() {
     assert_eq!(code, Some(0), "{err}");
 }
 
+/// The lock may be another's as soon as the agent has started again: it has forgotten what it held.
+#[test]
+fn a_command_is_stopped_when_its_agent_dies() {
+    let mut agents = three();
+    let folder = Folder::new("lock-died");
+    let log = folder.file("log");
+    let script = format!("echo up >> {log}; exec sleep 1000");
+    let mut running = Process::start(lock(&agents[0], &["--ttl", "30s", "k"], &["sh", "-c", &script]));
+    written(&log, 1);
+    let begin = Instant::now();
+    agents[0].process.signal("-KILL");
+    assert_eq!(running.wait(SOON).code(), Some(76), "{}", running.log());
+    assert!(begin.elapsed() < Duration::from_secs(14), "at most half of its time has passed");
+    says(&running, "gossip: the agent is gone");
+    agents[0].process.wait(SOON);
+}
+
 #[test]
 fn each_way_to_fail_has_its_words_and_its_code() {
     let alone = Agent::start(&[&OPTIONS[..], &["--locks", "other"]].concat());

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use gossip_core::{Config, LockConfig, LockDone, LockError, LockRequest};
+use gossip_core::{Config, ForgetScope, LockConfig, LockDone, LockError, LockRequest, MemberState};
 use support::locking::{
     CHIEF, KEY, POOL, acquire, cut, end, end_of, extend, get, granted, holders, holds, locking, lost, open, release,
     remembered_by, status, trying, waiting,
@@ -71,6 +71,28 @@ fn a_lock_of_a_dead_node_is_free_at_once_or_when_its_time_has_run_out() {
         let took = net.now.saturating_since(asked);
         assert!(span.contains(&took), "{free_dead}: {took:?}");
     }
+}
+
+/// Whom one member alone forgets may be there for others.
+#[test]
+fn a_lock_of_a_dead_node_that_is_forgotten_everywhere_is_free_at_once() {
+    let (mut net, leader) = locking(4, &LockConfig { free_dead: false, ..remembered_by(2) });
+    let (one, other) = ((leader + 1) % 4, (leader + 2) % 4);
+    let grant = get(&mut net, one, LockRequest { ttl: secs(10), ..waiting() });
+    let dead = support::id(one as u128 + 1);
+    net.kill(one);
+    let is_dead = |net: &Net, who| net.state(who, one as u128 + 1) == Some(MemberState::Dead);
+    net.run_until(secs(9), |net| is_dead(net, leader) && is_dead(net, other)).expect("it is missed");
+    let now = net.now;
+    net.node(leader).forget(now, dead, ForgetScope::Here).expect("it is dead");
+    net.settle(leader);
+    let op = acquire(&mut net, other, trying());
+    assert_eq!(end(&mut net, other, op), Err(LockError::Busy));
+    let now = net.now;
+    net.node(other).forget(now, dead, ForgetScope::Everywhere).expect("it is dead");
+    net.settle(other);
+    assert!(get(&mut net, other, waiting()).token > grant.token);
+    assert!(net.now < grant.until);
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use gossip_core::{Config, Delay, ElectionConfig, LockConfig, LockDone, LockError, LockRequest};
+use gossip_core::{Config, Delay, ElectionConfig, LockConfig, LockDone, LockError, LockRequest, MessageKind};
 use support::locking::{
     CHIEF, POOL, acquire, cut, end, end_of, get, granted, holders, holds, late, leader, locking, lost, next_leader,
     open, release, remembered_by, status, trying, waiting,
@@ -170,6 +170,33 @@ fn tokens_grow_over_terms() {
     }
     assert!(downtime.is_some() && tokens.is_sorted_by(|a, b| a < b), "{tokens:?}");
     assert!(tokens.first().map(|token| token.term()) < tokens.last().map(|token| token.term()));
+}
+
+/// Its lease ended while it stood still, and what waited for it makes the lease longer again.
+#[test]
+fn tokens_grow_within_a_term_that_was_interrupted() {
+    let (mut net, first) = locking(3, &remembered_by(2));
+    let one = (first + 1) % 3;
+    let mut tokens = Vec::new();
+    for _ in 0..5 {
+        let grant = get(&mut net, one, waiting());
+        tokens.push(grant.token);
+        let op = release(&mut net, one, grant.token);
+        assert!(end(&mut net, one, op).is_ok());
+    }
+    let beats = net.stats(first).sent(MessageKind::Ballot);
+    net.run_until(secs(1), |net| net.stats(first).sent(MessageKind::Ballot) > beats).expect("it says that it leads");
+    // This question waits in front of the answers to the beat.
+    let op = acquire(&mut net, one, patient());
+    net.pause(first);
+    net.run_until(secs(4), |net| leader(net).is_none()).expect("the lease ends");
+    net.run(Duration::from_millis(20));
+    net.resume(first);
+    assert_eq!(leader(&net), Some(first), "the lease lasts from the last beat");
+    let grant = granted(&mut net, one, op);
+    tokens.push(grant.token);
+    assert_eq!(tokens.first().map(|token| token.term()), Some(grant.token.term()));
+    assert!(tokens.is_sorted_by(|a, b| a < b), "{tokens:?}");
 }
 
 /// Until a lock is granted for the first time, in a cluster of three that is new.

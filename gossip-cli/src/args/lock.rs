@@ -17,11 +17,12 @@ of 80 hexadecimal digits, and of two grants the later one has the greater text: 
 smaller one than it has seen. GOSSIP_LOCK_TERM and GOSSIP_LOCK_COUNT are the two numbers that make its order.
 
 COMMAND runs in a process group of its own. It has the stdin of this command unless that is a terminal. SIGINT, SIGTERM,
-SIGHUP and SIGQUIT are passed on to its group. When the lock is lost, or the agent has not been heard of for so long that it
-will be lost, the group gets SIGTERM, and SIGKILL after --grace: where the end can be foreseen, both before others may
-have the lock. If this command is killed, the agent releases the lock at once; on Linux COMMAND is killed as well.
-A lock is extended each time that a third of --ttl has passed. After a crash of the leader that takes until there is another
-one, some four seconds: with --ttl below 10s and two seconds of --grace, COMMAND may be stopped although no one else fails.
+SIGHUP and SIGQUIT are passed on to its group. When the lock is lost, the agent is gone, or has not been heard of for so
+long that the lock will be lost, the group gets SIGTERM, and SIGKILL after --grace: where the end can be foreseen, both
+before others may have the lock. If this command is killed, the agent releases the lock at once; on Linux COMMAND is
+killed as well. A lock is extended each time that a third of --ttl has passed. After a crash of the leader that takes until
+there is another one, some four seconds: with --ttl below 10s and two seconds of --grace, COMMAND may be stopped although
+nothing else fails.
 
 The exit code is that of COMMAND, 128 and the number of the signal if one ended it, 126 or 127 if it cannot be run.
 Before it runs: 75 if the lock was not acquired in time, or with --try at once; 2 and 3 as for other commands, 1 for the

@@ -309,7 +309,11 @@ impl Steering {
             }
             Some(key) => match member.metadata.get(key) {
                 Some(value) => item(answers, &row(key, value)).await?,
-                None => return Err(Failure::failed(format!("node {id} has no metadata key {}", describe::quoted(key))).into()),
+                None => {
+                    return Err(
+                        Failure::failed(format!("node {id} has no metadata key {}", describe::quoted(key))).into()
+                    );
+                }
             },
         }
         Ok(json!({ "id": id.to_string(), "version": member.metadata.version() }))

@@ -91,8 +91,6 @@ struct Lock {
     /// When the agent was asked what it has not answered.
     asked: Option<Instant>,
     ask_at: Instant,
-    /// The agent says no more.
-    silence: Option<Failure>,
 }
 
 impl Lock {
@@ -118,7 +116,6 @@ impl Lock {
                         every: (args.ttl / LOOKS).max(SHORTEST_LOOK),
                         asked: None,
                         ask_at: now,
-                        silence: None,
                     });
                 }
                 LockEvent::Lost => return Err(lost_early()),
@@ -159,31 +156,36 @@ impl Lock {
                 status = group.ended() => return Ok(Kept::ToTheEnd(status?)),
                 signal = signals.next() => group.signal(signal),
                 () = sleep_until(self.until - self.grace) => {
-                    let reason = match &self.silence {
-                        Some(failure) => format!("the lock has run out: {failure}"),
-                        None => "the lock has run out: the agent could not extend it, or says nothing".to_owned(),
-                    };
+                    let reason = "the lock has run out: the agent could not extend it, or says nothing".to_owned();
                     return Ok(Kept::NotBeyond { deadline: self.until, reason });
                 }
-                reply = self.client.next(None), if self.silence.is_none() => match reply.and_then(event) {
+                reply = self.client.next(None) => match reply.and_then(event) {
                     Ok(LockEvent::Left { left_ms }) => self.note(left_ms),
-                    Ok(LockEvent::Lost) => {
-                        let reason = "the lock was lost, says the agent".to_owned();
-                        return Ok(Kept::NotBeyond { deadline: Instant::now() + self.grace, reason });
-                    }
+                    Ok(LockEvent::Lost) => return Ok(self.lost("the lock was lost, says the agent".to_owned())),
                     Ok(_) => {}
-                    Err(failure) => self.silence = Some(failure),
+                    Err(failure) => return Ok(self.gone(&failure)),
                 },
-                () = sleep_until(self.ask_at), if self.silence.is_none() && self.asked.is_none() => {
-                    self.silence = self.ask().await.err();
+                () = sleep_until(self.ask_at), if self.asked.is_none() => {
+                    if let Err(failure) = self.ask().await {
+                        return Ok(self.gone(&failure));
+                    }
                 }
             }
         }
     }
 
+    /// The end of the connection: an agent that goes on has released the lock, and one that starts again has forgotten it.
+    fn gone(&self, failure: &Failure) -> Kept {
+        self.lost(format!("the agent is gone, and with it the lock: {failure}"))
+    }
+
+    fn lost(&self, reason: String) -> Kept {
+        Kept::NotBeyond { deadline: self.until.min(Instant::now() + self.grace), reason }
+    }
+
     /// Gives it back. If the agent does not say that it is done, the end of the connection does.
     async fn release(mut self) {
-        if self.silence.is_some() || self.client.say(&LockSay::Release).await.is_err() {
+        if self.client.say(&LockSay::Release).await.is_err() {
             return;
         }
         let done = async { while let Ok(Reply::Item(_)) = self.client.next(None).await {} };
