@@ -17,7 +17,7 @@ record! {
         step: u8,
         root: [u8; 8],
         since: u32,
-        cut: bool,
+        missing: u8,
         items: Many<Item>,
     }
 }
