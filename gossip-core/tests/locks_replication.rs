@@ -70,6 +70,22 @@ fn with_one_of_three_gone_what_three_must_remember_waits() {
 }
 
 #[test]
+fn who_waits_gets_a_lock_that_became_free_meanwhile_when_enough_are_back() {
+    let (mut net, leader) = locking(3, &remembered_by(3));
+    let (one, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    get(&mut net, leader, LockRequest { ttl: secs(10), ..waiting() });
+    let op = acquire(&mut net, one, LockRequest { patience: secs(120), ..waiting() });
+    net.kill(other);
+    net.run(secs(15));
+    assert_eq!((holders(&net), end_of(&net, one, op)), (vec![], None), "its time has run out");
+    net.start_at(other, other as u128 + 1, Config::lan("test"));
+    net.join(other, leader);
+    open(&mut net, other, &remembered_by(3));
+    net.run(secs(8));
+    assert_eq!(holders(&net), [one], "not when it is forgotten that the lock is free");
+}
+
+#[test]
 fn lost_packets_delay_and_nothing_else() {
     let (mut net, leader) = locking(3, &remembered_by(2));
     net.loss = 30;
