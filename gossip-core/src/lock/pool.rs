@@ -11,7 +11,7 @@ use crate::identity::Address;
 use crate::lock::client::Client;
 use crate::lock::office::Office;
 use crate::lock::settings::Clock;
-use crate::lock::shelf::{Hold, Record, Shelf};
+use crate::lock::shelf::{Hold, Placed, Record, Shelf};
 use crate::lock::{LockConfig, LockError, LockNews};
 use crate::membership::MemberState;
 use crate::outbox::{Pending, Recipients, one};
@@ -259,7 +259,10 @@ impl Pool {
             if let Hold::Held { owner, .. } = record.hold {
                 // Others may remember a grant before this one for longer.
                 let ended = Record { hold: Hold::Free { by: owner }, until: cx.now + self.remembers_free(), ..record };
-                self.shelf.put(&key, ended, self.config.most_records());
+                let placed = self.shelf.put(&key, ended, self.config.most_records());
+                if let Placed::Instead(former) = placed {
+                    self.note_ended(cx, &former);
+                }
             }
             self.note_ended(cx, &key);
         }

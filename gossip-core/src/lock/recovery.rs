@@ -146,8 +146,8 @@ impl Pool {
             (page.after, page.next, page.tries) = (last.key.into(), cx.now, 0);
         }
         for entry in records.iter().filter(|entry| entry.is_valid() && entry.edition.term < term) {
-            // What others had room for is not refused, wherever limits differ.
-            self.keep(cx.now, &entry, usize::MAX);
+            // What others had room for is not refused where limits differ a little; more than that no leader wrote.
+            self.keep(cx.now, &entry, self.config.most_found());
         }
     }
 }

@@ -88,6 +88,11 @@ impl LockConfig {
         self.max_locks * 2
     }
 
+    /// Records that a new leader takes from others, whose limits may be greater.
+    pub(super) fn most_found(&self) -> usize {
+        self.most_records() * 4
+    }
+
     /// Whoever lost its vote because it was dead for long remembers nothing that still counts.
     pub(super) fn check_against(&self, election: &ElectionConfig) -> Result<(), ConfigError> {
         let clock = Clock { drift_ppm: election.max_drift_ppm };
