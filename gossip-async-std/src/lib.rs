@@ -135,6 +135,41 @@
 //! Nothing waits without bound: see [`Cluster::send`] for what is refused, and [`Event::MessagesMissed`] for what a
 //! slow handler costs.
 //!
+//! # What members share
+//!
+//! All that open a store of one name have all of it, and of two writes of one key the later one counts. Those that enter
+//! an election of one name elect one of them, by a majority and for the time of a lease; the leader grants locks, and
+//! some of the others remember them. `docs/COORDINATION.md` says what is promised.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use gossip_async_std::{Cluster, Config, ElectionConfig, LockConfig, LockOptions, StoreConfig};
+//! # #[async_std::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let cluster = Cluster::start(Config::local("docs")).await?;
+//! # let (floor, replicas) = (1, 1);
+//! let store = cluster.open_store("settings", StoreConfig::default()).await?;
+//! store.set("web/port", "8080").await?;
+//!
+//! // `floor` is the fewest that elect a leader: two of three machines, three of five.
+//! let lease = Duration::from_secs(1);
+//! let election = cluster.enter_election("jobs", ElectionConfig { lease, ..ElectionConfig::new(floor) }).await?;
+//! election.led().await; // until there is a leader, here or elsewhere
+//! if let Some(term) = election.leads() {
+//!     println!("this node leads, term {}", term.number()); // asked right before each thing that only the leader does
+//! }
+//!
+//! // Two remember each grant unless told otherwise.
+//! let locks = cluster.open_locks("jobs", LockConfig { replicas, ..LockConfig::new("jobs") }).await?;
+//! let guard = locks.acquire("backup", LockOptions::new(Duration::from_secs(10))).await?;
+//! if guard.is_held() {
+//!     println!("this node alone has it, token {}", guard.token());
+//! }
+//! guard.release().await?; // or drop it
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Keys
 //!
 //! Nodes with a [`KeyRing`] seal all they send, and take nothing else. Keys are changed while they run, on all members by

@@ -156,6 +156,42 @@
 //!
 //! [`Store::save`] and [`Store::load`] keep it over restarts of all members at once.
 //!
+//! # One of all
+//!
+//! Members that enter an election of one name elect one of them, by a majority and for the time of a lease; the leader
+//! grants locks, and some of the others remember them. `docs/COORDINATION.md` says why there are never two, what it
+//! takes, and what is left to do for the terms and tokens that whoever acts carries along.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use gossip_tokio::{Cluster, Config, ElectionConfig, LockConfig, LockOptions};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let cluster = Cluster::start(Config::local("docs")).await?;
+//! # let (floor, replicas) = (1, 1);
+//! // `floor` is the fewest that elect a leader: two of three machines, three of five.
+//! let lease = Duration::from_secs(1);
+//! let election = cluster.enter_election("jobs", ElectionConfig { lease, ..ElectionConfig::new(floor) }).await?;
+//! election.led().await; // until there is a leader, here or elsewhere
+//! if let Some(term) = election.leads() {
+//!     println!("this node leads, term {}", term.number()); // asked right before each thing that only the leader does
+//! }
+//!
+//! // Two remember each grant unless told otherwise.
+//! let locks = cluster.open_locks("jobs", LockConfig { replicas, ..LockConfig::new("jobs") }).await?;
+//! let guard = locks.acquire("backup", LockOptions::new(Duration::from_secs(10))).await?;
+//! tokio::select! {
+//!     () = guard.lost() => println!("stop at once: others may have the lock soon"),
+//!     () = back_up(guard.token()) => guard.release().await?,
+//! }
+//! # async fn back_up(_: gossip_tokio::LockToken) {}
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A guard keeps its lock alive until it is dropped. [`Election::events`] follows who leads, [`Election::status`] says
+//! why nobody does.
+//!
 //! # Keys
 //!
 //! Nodes with a [`KeyRing`] seal all they send, and take nothing else. Keys are changed while they run, on all members by
