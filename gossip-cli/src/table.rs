@@ -136,13 +136,13 @@ pub(crate) fn metadata(rows: &[MetaRow], colours: bool) -> String {
 
 /// A key-value store, one key a line.
 pub(crate) fn entries(rows: &[KvRow], colours: bool) -> String {
-    let mut columns = Columns::new(&["KEY", "VALUE", "WRITTEN", "ENDS"], colours);
+    let mut columns = Columns::new(&["KEY", "WRITTEN", "ENDS", "VALUE"], colours);
     for row in rows {
         columns.row([
             Cell::new(printable(&row.key)),
-            Cell::new(row.value.line()),
             Cell::new(printable(&row.write.written)),
             Cell::new(row.expires.as_deref().map_or_else(|| "-".to_owned(), printable)),
+            Cell::new(row.value.line()),
         ]);
     }
     columns.text()

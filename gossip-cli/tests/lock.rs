@@ -253,13 +253,15 @@ fn each_way_to_fail_has_its_words_and_its_code() {
     let alone = Agent::start(&[&OPTIONS[..], &["--locks", "other"]].concat());
     let without = Agent::start(&[]);
     let long = "k".repeat(256);
-    let cases: [(&str, &[&str], i32, &[&str]); 10] = [
+    let cases: [(&str, &[&str], i32, &[&str]); 12] = [
         (&alone.control, &["k"], 2, &["--pool", "\"jobs\", \"other\""]),
         (&alone.control, &["--pool", "none", "k"], 1, &["\"none\"", "\"jobs\""]),
         (&alone.control, &["--pool", "jobs", ""], 2, &["0 bytes", "1 to 255"]),
         (&alone.control, &["--pool", "jobs", &long], 2, &["256 bytes"]),
         (&alone.control, &["--pool", "jobs", "--ttl", "1h", "k"], 2, &["3600s", "30s"]),
         (&alone.control, &["--pool", "jobs", "--ttl", "3s", "--grace", "2s", "k"], 2, &["--grace", "half"]),
+        (&alone.control, &["--pool", "jobs", "--ttl", "100ms", "k"], 2, &["100ms", "1s"]),
+        (&alone.control, &["--pool", "jobs", "--timeout", "0s", "k"], 2, &["--timeout 0", "--try"]),
         (&alone.control, &["--pool", "jobs", "--timeout", "100ms", "k"], 75, &["no leader"]),
         (&alone.control, &["--json", "k"], 2, &["--json", "COMMAND"]),
         (&without.control, &["k"], 1, &["--locks POOL"]),

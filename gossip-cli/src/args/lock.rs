@@ -28,7 +28,8 @@ The exit code is that of COMMAND, 128 and the number of the signal if one ended 
 Before it runs: 75 if the lock was not acquired in time, or with --try at once; 2 and 3 as for other commands, 1 for the
 rest. 76 if the lock was lost and COMMAND was stopped. A line on stderr that begins with 'gossip: ' goes with each of those.
 
-With --query nothing is run; exit code 0 if somebody has the lock, 4 if nobody has it.
+With --query nothing is run; exit code 0 if somebody has the lock, 4 if nobody has it. What is left of it is told as the
+leader counts, an eighth longer than the holder does.
 
 Examples:
   gossip lock backup -- pg_dump -f backup.sql
@@ -52,14 +53,20 @@ pub(crate) struct LockArgs {
     /// For how long it is kept from others if this machine fails; a number alone means seconds.
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = span, conflicts_with = "query")]
     pub(crate) ttl: Duration,
-    /// How long COMMAND may take to end when the lock is lost; at most half of --ttl.
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = span, conflicts_with = "query")]
-    pub(crate) grace: Duration,
+    /// How long COMMAND may take to end when the lock is lost; at most half of --ttl [default: 2s, or half of --ttl].
+    #[arg(long, value_name = "TIME", value_parser = span, conflicts_with = "query")]
+    grace: Option<Duration>,
     /// Tell who has the lock, and run nothing.
     #[arg(long)]
     pub(crate) query: bool,
     #[command(flatten)]
     pub(crate) remote: Remote,
+}
+
+impl LockArgs {
+    pub(crate) fn grace(&self) -> Duration {
+        self.grace.unwrap_or_else(|| Duration::from_secs(2).min(self.ttl / 2))
+    }
 }
 
 /// How long the lock, or an answer, is waited for.

@@ -22,10 +22,14 @@ const LOOKS: u32 = 8;
 const SHORTEST_LOOK: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(args: LockArgs) -> Result<(), Failure> {
-    if args.grace > args.ttl / 2 {
+    if args.remote.timeout.is_zero() {
+        let reason = "--timeout 0 leaves no time for an answer; to take the lock only if nobody has it, give --try";
+        return Err(Failure::usage(reason));
+    }
+    if args.grace() > args.ttl / 2 {
         return Err(Failure::usage(format!(
             "--grace {} is too long for --ttl {}: at most half of it",
-            humantime::format_duration(args.grace),
+            humantime::format_duration(args.grace()),
             humantime::format_duration(args.ttl)
         )));
     }
@@ -111,7 +115,7 @@ impl Lock {
                     return Ok(Self {
                         client,
                         token,
-                        grace: args.grace,
+                        grace: args.grace(),
                         until: now,
                         every: (args.ttl / LOOKS).max(SHORTEST_LOOK),
                         asked: None,
